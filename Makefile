@@ -1,0 +1,47 @@
+# Every target makes the virtual environment by itself. `make PYTHON=python3.12 test` uses another Python.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: study test test-all check docs clean help
+
+help:
+	@echo "make study     run the default study and write its report"
+	@echo "make test      run the tests"
+	@echo "make check     lint, format, types, import contracts, documentation"
+	@echo "make test-all  the slow tests too, and the benchmarks' own checks"
+	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make clean     remove everything that was made here, except runs/"
+
+study: $(READY)
+	$(BIN)/evenflow study
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+docs: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+# torch first, in the exact version: what is installed after it then finds it there.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check,docs]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
