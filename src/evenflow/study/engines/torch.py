@@ -1,0 +1,170 @@
+"""The reference engine: one network at a time, in plain PyTorch.
+
+At a recorded step t the figures belong to the weights before update t: accuracy, loss and dead units over
+the whole data set in evaluation mode; forward and backward signals on the batch of step t in training mode;
+then the update that the optimiser makes of it. The last record, at t = steps, is the trained network: its
+gradient is measured on the next batch and no update follows.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from evenflow.measure.capture import captured
+from evenflow.record.schema import Site
+from evenflow.spec.network import Network
+from evenflow.spec.study import Cell
+from evenflow.spec.training import Training
+from evenflow.study.build import build
+from evenflow.study.data import DataSet
+from evenflow.study.draws import batch_indices
+from evenflow.study.engines.readings import (
+    Readings,
+    read_parameters,
+    read_results,
+    read_signals,
+    read_updates,
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One recorded step.
+
+    `snapshot()` returns everything that is needed to go on with the step after this one; call it before the
+    next moment is asked for.
+    """
+
+    step: int
+    rows: list[tuple[Site, str, dict[str, float]]]
+    diverged: bool
+    snapshot: Callable[[], bytes]
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of each training step that was not recorded (of all, if all were)."""
+
+    plain: list[float] = field(default_factory=list)
+    recorded: list[float] = field(default_factory=list)
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Median over the steps, NaN before the first."""
+        times = sorted(self.plain or self.recorded)
+        return times[len(times) // 2] if times else math.nan
+
+
+def train(cell: Cell, data: DataSet, stopwatch: Stopwatch, resume: bytes | None = None) -> Iterator[Moment]:
+    """Train one cell and yield every recorded step.
+
+    A loss that is not finite ends the training after that step has been recorded; the last moment then says
+    `diverged`.
+
+    Args:
+        cell: what to train.
+        data: the data set that `cell.data` names.
+        stopwatch: filled with the time of every step.
+        resume: what an earlier `Moment.snapshot` returned, to go on behind it.
+    """
+    torch.manual_seed(cell.seed)  # for dropout; every other draw has its own generator
+    inputs, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
+    model = build(cell.network, inputs.shape[1], data.classes, cell.seed)
+    optimiser = make_optimiser(model, cell.training)
+    first = _restore(resume, model, optimiser) if resume else 0
+    criterion = nn.CrossEntropyLoss()
+    steps = cell.training.steps
+
+    for step in range(first, steps + 1):
+        recorded = step % cell.record_every == 0 or step == steps
+        readings: Readings = defaultdict(dict)
+        if recorded:
+            read_results(readings, model, cell.network, data)
+        chosen = torch.from_numpy(batch_indices(step, len(labels), cell.training.batch, cell.seed))
+        started = time.perf_counter()
+
+        model.train()
+        with captured(_activations(model, cell.network) if recorded else {}) as signals:
+            loss = criterion(model(inputs[chosen]), labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        diverged = not math.isfinite(loss.item())
+        if recorded or diverged:
+            readings[Site("batch", "loss", 0, len(chosen)), ""]["loss"] = loss.item()
+            read_signals(readings, model, cell.network, signals)
+            read_parameters(readings, model, "accumulated")
+        if clip(model, cell.network) and recorded:
+            read_parameters(readings, model, "clipped")
+        before = {name: p.detach().clone() for name, p in model.named_parameters()} if recorded else {}
+        if step < steps:
+            optimiser.step()
+            if recorded:
+                read_updates(readings, model, before)
+
+        (stopwatch.recorded if recorded else stopwatch.plain).append(time.perf_counter() - started)
+        if diverged and not recorded:
+            read_results(readings, model, cell.network, data)
+        if recorded or diverged:
+            rows = [(site, phase, figures) for (site, phase), figures in readings.items()]
+            yield Moment(step, rows, diverged, lambda step=step: _snapshot(step, model, optimiser))
+        if diverged:
+            return
+
+
+def make_optimiser(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """The optimiser that `training` names, with PyTorch's defaults for what it leaves open."""
+    parameters, rate, decay = model.parameters(), training.learning_rate, training.decay
+    match training.optimiser:
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=rate, weight_decay=decay)
+        case "momentum":
+            return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=training.momentum)
+        case "adam":
+            return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+
+
+def clip(model: nn.Module, network: Network) -> bool:
+    """Clip the gradient in place as the specification says; True when clipping is on."""
+    kind, bound = network.clipping
+    if bound is None:
+        return False
+    if kind == "norm":
+        nn.utils.clip_grad_norm_(model.parameters(), bound)
+    else:
+        nn.utils.clip_grad_value_(model.parameters(), bound)
+    return True
+
+
+def _activations(model: nn.Module, network: Network) -> dict[str, nn.Module]:
+    names = [f"activation_{layer}" for layer in range(1, network.layers + 1)]
+    return {name: model.get_submodule(name) for name in names}
+
+
+def _snapshot(step: int, model: nn.Module, optimiser: torch.optim.Optimizer) -> bytes:
+    buffer = io.BytesIO()
+    state = {
+        "next": step + 1,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": torch.get_rng_state(),
+    }
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _restore(snapshot: bytes, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    state = torch.load(io.BytesIO(snapshot), weights_only=True)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["generator"])
+    return state["next"]

@@ -1,0 +1,185 @@
+"""The torch engine against a plain script that shares no code with it, and against its own restart."""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+import pytest
+import torch
+from study.plain_script import run as plain_run
+
+from evenflow import Data, Network, Training
+from evenflow.spec.properties import properties
+from evenflow.spec.study import Cell
+from evenflow.study.data import load
+from evenflow.study.engines.torch import Moment, Stopwatch, train
+
+DIGITS = Data(name="digits")
+
+
+def cell(
+    steps: int = 12, every: int = 5, seed: int = 1, training: dict | None = None, **network: object
+) -> Cell:
+    shape = {"depth": 3, "width": 16} | network
+    return Cell(
+        network=msgspec.convert(shape, Network),
+        data=DIGITS,
+        training=msgspec.convert({"steps": steps, "batch": 64} | (training or {}), Training),
+        record_every=every,
+        seed=seed,
+    )
+
+
+def moments(which: Cell, resume: bytes | None = None) -> list[Moment]:
+    torch.set_num_threads(1)
+    return list(train(which, load(which.data), Stopwatch(), resume))
+
+
+def figures(which: list[Moment]) -> dict:
+    return {
+        (moment.step, site.name, site.kind, phase): values
+        for moment in which
+        for site, phase, values in moment.rows
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "initialisation"),
+    [
+        ("relu", torch.nn.ReLU, "torch"),
+        ("sigmoid", torch.nn.Sigmoid, "torch"),
+        ("gelu", torch.nn.GELU, "gain"),
+        ("tanh", torch.nn.Tanh, "gain"),
+        ("selu", torch.nn.SELU, "gain"),
+    ],
+)
+def test_every_figure_equals_that_of_a_plain_script(
+    name: str, module: Callable[[], torch.nn.Module], initialisation: str
+) -> None:
+    depth, width, steps, every, seed = 6, 24, 45, 20, 2
+    ours = figures(
+        moments(
+            cell(
+                steps,
+                every,
+                seed,
+                {"batch": 128},
+                depth=depth,
+                width=width,
+                activation=name,
+                initialisation=initialisation,
+            )
+        )
+    )
+    gain = None if initialisation == "torch" else properties(Network(activation=name).activations[0]).gain
+    theirs = plain_run(module, gain, depth, width, steps, every, seed)
+    assert set(ours) == set(theirs)
+    for place, expected in theirs.items():
+        assert set(ours[place]) == set(expected), place
+        for statistic, value in expected.items():
+            assert ours[place][statistic] == pytest.approx(value, rel=2e-5, abs=1e-12, nan_ok=True), (
+                place,
+                statistic,
+            )
+
+
+def test_a_training_that_goes_on_from_a_snapshot_is_the_same_to_the_bit() -> None:
+    which = cell(30, 5, dropout=0.3, normalisation="batch", activation="prelu")
+    whole, snapshots = [], {}
+    for moment in train(which, load(which.data), Stopwatch()):
+        whole.append(moment)
+        snapshots[moment.step] = moment.snapshot()
+    again = moments(which, snapshots[10])
+    assert [moment.step for moment in again] == [15, 20, 25, 30]
+    expected = {place: row for place, row in figures(whole).items() if place[0] > 10}
+    assert figures(again) == expected
+
+
+def test_recording_does_not_change_the_training() -> None:
+    setting = {"dropout": 0.2, "normalisation": "batch"}
+    often, seldom = (figures(moments(cell(20, every, **setting))) for every in (1, 20))
+    assert often[20, "test", "loss", ""] == seldom[20, "test", "loss", ""]
+
+
+def test_the_last_record_is_the_trained_network_and_has_no_update() -> None:
+    rows = figures(moments(cell(12, 5)))
+    assert sorted({place[0] for place in rows}) == [0, 5, 10, 12]
+    assert "update_norm" in rows[10, "hidden_1.weight", "weight", "accumulated"]
+    assert "update_norm" not in rows[12, "hidden_1.weight", "weight", "accumulated"]
+
+
+def test_clipping_shows_both_phases() -> None:
+    rows = figures(moments(cell(1, 1, clip="norm:0.01")))
+    places = [place for place in rows if place[0] == 0 and place[3] == "clipped"]
+    total = math.sqrt(sum(rows[place]["grad_norm"] ** 2 for place in places))
+    assert total == pytest.approx(0.01, rel=1e-4)
+    before = math.sqrt(sum(rows[(*place[:3], "accumulated")]["grad_norm"] ** 2 for place in places))
+    assert before > 0.02
+    clipped = figures(moments(cell(1, 1, clip="value:0.001")))
+    for place in places:
+        assert clipped[place]["grad_rms"] <= 0.001 * (1 + 1e-6)
+
+
+def test_a_diverged_training_is_recorded_and_ends() -> None:
+    ended = moments(cell(50, 10, training={"learning_rate": 1e30, "optimiser": "sgd"}))
+    assert ended[-1].diverged
+    assert ended[-1].step < 10
+    last = figures(ended)[ended[-1].step, "batch", "loss", ""]
+    assert not math.isfinite(last["loss"])
+    assert figures(ended)[ended[-1].step, "test", "loss", ""]["accuracy"] < 0.3
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam", "adamw"])
+def test_an_update_is_what_the_optimiser_promises(optimiser: str) -> None:
+    """First step: SGD and momentum move by rate × gradient; Adam by the rate in every entry (Kingma & Ba 2015)."""
+    which = cell(1, 1, training={"optimiser": optimiser, "learning_rate": 0.01, "weight_decay": 0.0})
+    row = figures(moments(which))[0, "hidden_2.weight", "weight", "accumulated"]
+    if optimiser in ("sgd", "momentum"):
+        assert row["update_norm"] == pytest.approx(0.01 * row["grad_norm"], rel=1e-4)
+    else:
+        live = row["update_norm"] / 0.01 / math.sqrt(16 * 16)
+        assert 0.5 < live <= 1 + 1e-3
+
+
+def test_dead_units_are_dead_for_every_training_sample() -> None:
+    """With a bias of -1000 on every unit nothing passes; a leaky slope always passes."""
+    for name, expected in (("relu", 1.0), ("leaky_relu", 0.0)):
+        rows = figures(moments(cell(1, 1, activation=name, bias_initialisation="constant:-1000")))
+        assert rows[0, "activation_1", "activation", ""]["dead_fraction"] == expected
+
+
+def test_a_vanishing_gradient_is_small_and_not_zero() -> None:
+    """float32 `.norm()` of this first layer reads exactly 0."""
+    rows = figures(moments(cell(1, 1, depth=32, width=64, activation="sigmoid")))
+    first = rows[0, "hidden_1.weight", "weight", "accumulated"]["grad_norm"]
+    last = rows[0, "output.weight", "weight", "accumulated"]["grad_norm"]
+    assert 0 < first < 1e-20 * last
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"width": 1},
+        {"depth": 1},
+        {"width": (16, 8, 4)},
+        {"activation": ("relu", "sigmoid")},
+        {"residual": "pre", "normalisation": "layer"},
+        {"residual": "post", "normalisation": "batch", "normalisation_position": "after", "dropout": 0.1},
+        {"activation": "prelu", "normalisation": "rms"},
+        {"initialisation": "constant:0"},
+        {"initialisation": "orthogonal", "bias_initialisation": "normal:0.1"},
+    ],
+)
+def test_every_shape_of_network_trains(network: dict) -> None:
+    shape = {"depth": 3} | network
+    if isinstance(shape.get("width"), tuple):
+        shape["depth"] = len(shape["width"])
+    rows = figures(moments(cell(2, 1, **shape)))
+    assert math.isfinite(rows[2, "train", "loss", ""]["loss"])
+    assert (0, f"activation_{shape['depth']}", "pre-activation", "accumulated") in rows
+
+
+def test_a_batch_larger_than_the_data_is_the_whole_data_set() -> None:
+    rows = figures(moments(cell(1, 1, training={"batch": 10**6})))
+    whole = rows[0, "train", "loss", ""]["loss"]
+    assert rows[0, "batch", "loss", ""]["loss"] == pytest.approx(whole, rel=1e-5)

@@ -1,0 +1,276 @@
+"""Whole studies: interrupted in every way and resumed, with custom activations, with cells that fail."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evenflow import (
+    Data,
+    DataError,
+    Network,
+    Store,
+    StoreError,
+    Study,
+    Table,
+    Training,
+    register_activation,
+    run_study,
+)
+from evenflow.record.lock import lock
+from evenflow.study import run
+
+SPECIFICATION = """
+name = "tiny"
+seeds = 2
+record_every = 5
+[network]
+depth = 3
+width = 16
+dropout = 0.1
+[data]
+name = "digits"
+[training]
+steps = {steps}
+batch = 64
+[grid]
+activation = ["relu", "tanh"]
+"""
+
+
+def tiny(steps: int = 20, **changes: object) -> Study:
+    settings: dict = {
+        "network": Network(depth=2, width=8),
+        "data": Data(name="digits"),
+        "training": Training(steps=steps, batch=64),
+        "record_every": 5,
+        "seeds": 2,
+        "grid": {"activation": ("relu", "tanh")},
+    }
+    return Study(**settings | changes)
+
+
+def read(path: Path) -> Table:
+    with Store.open(path) as store:
+        return store.table()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start `evenflow study` on a specification in a process group of its own."""
+    started: list[subprocess.Popen] = []
+
+    def begin(folder: str, steps: int, *options: str) -> subprocess.Popen:
+        specification = tmp_path / f"{steps}.toml"
+        specification.write_text(SPECIFICATION.format(steps=steps))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "evenflow", "study", specification, "--out", tmp_path / folder, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_rows(path: Path, rows: int) -> None:
+    """Until the study at `path` has recorded at least so many moments."""
+    for _ in range(600):
+        if path.exists():
+            try:
+                with Store.open(path) as store:
+                    if sum(run.steps_done for run in store.runs()) >= rows:
+                        return
+            except StoreError:  # not yet a store: it is being made
+                pass
+        time.sleep(0.05)
+    raise AssertionError("the study did not begin")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_killed_in_the_middle_and_started_again(
+    start: Callable[..., subprocess.Popen], tmp_path: Path, jobs: str
+) -> None:
+    whole = start("whole", 600, "--jobs", "2")
+    killed = start("killed", 600, "--jobs", jobs)
+    wait_for_rows(tmp_path / "killed" / "study.sqlite", 150)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    before = read(tmp_path / "killed" / "study.sqlite")
+    assert any(run.status in ("pending", "running") for run in before.runs)
+    again = start("killed", 600, "--jobs", jobs)
+    output, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, output
+    assert whole.wait(timeout=240) == 0
+    resumed, expected = read(tmp_path / "killed" / "study.sqlite"), read(tmp_path / "whole" / "study.sqlite")
+    assert resumed.equals(expected), resumed.difference(expected)
+    assert len(before) > 0
+    assert "report" in output
+
+
+def test_ctrl_c_keeps_everything_and_says_how_to_go_on(
+    start: Callable[..., subprocess.Popen], tmp_path: Path
+) -> None:
+    process = start("stopped", 5000, "--jobs", "2")
+    wait_for_rows(tmp_path / "stopped" / "study.sqlite", 50)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "stopped; everything recorded is kept, the same command goes on" in output
+    assert "Traceback" not in output
+    assert len(read(tmp_path / "stopped" / "study.sqlite")) > 0
+
+
+def test_no_process_outlives_a_killed_driver(start: Callable[..., subprocess.Popen], tmp_path: Path) -> None:
+    process = start("orphans", 20000, "--jobs", "2")
+    store = tmp_path / "orphans" / "study.sqlite"
+    wait_for_rows(store, 20)
+    os.kill(process.pid, signal.SIGKILL)  # the driver alone
+    process.wait()
+    for _ in range(100):
+        done = sum(run.steps_done for run in read(store).runs)
+        time.sleep(0.5)
+        if sum(run.steps_done for run in read(store).runs) == done:
+            return
+    raise AssertionError("a worker goes on without its driver")
+
+
+def test_a_killed_worker_is_replaced(start: Callable[..., subprocess.Popen], tmp_path: Path) -> None:
+    process = start("worker", 400, "--jobs", "2")
+    wait_for_rows(tmp_path / "worker" / "study.sqlite", 50)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not list the children of a process")
+    workers = [
+        child
+        for child in map(int, children.read_text().split())
+        if "LokyProcess" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert all(run.status == "finished" for run in read(tmp_path / "worker" / "study.sqlite").runs)
+
+
+def test_finished_cells_are_not_run_again_and_new_ones_are(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    first = run_study(tiny(), path, jobs=1)
+    assert len(first.trained) == 4
+    assert run_study(tiny(), path, jobs=1).trained == ()
+    wider = run_study(tiny(grid={"activation": ("relu", "tanh", "gelu")}), path, jobs=1)
+    assert len(wider.trained) == 2
+    assert set(first.keys) < set(wider.keys)
+
+
+def test_processes_change_no_figure(tmp_path: Path) -> None:
+    run_study(tiny(), tmp_path / "one.sqlite", jobs=1)
+    run_study(tiny(), tmp_path / "two.sqlite", jobs=2)
+    one, two = read(tmp_path / "one.sqlite"), read(tmp_path / "two.sqlite")
+    assert one.equals(two), one.difference(two)
+
+
+def test_equal_seeds_are_paired(tmp_path: Path) -> None:
+    run_study(tiny(), tmp_path / "s.sqlite", jobs=1)
+    weights = read(tmp_path / "s.sqlite").select(name="hidden_2.weight", step=0)
+    norms = {
+        (a, s): w
+        for a, s, w in zip(weights["activation"], weights["seed"], weights["weight_norm"], strict=True)
+    }
+    assert norms["relu", 0] == norms["tanh", 0]
+    assert norms["relu", 0] != norms["relu", 1]
+
+
+def test_a_custom_activation_reaches_the_processes(tmp_path: Path) -> None:
+    register_activation("leaning_tanh_of_run", lambda z: np.tanh(z) + 0.1 * z)
+    study = tiny(grid={"activation": ("leaning_tanh_of_run",)})
+    outcome = run_study(study, tmp_path / "s.sqlite", jobs=2)
+    assert not outcome.failed
+    assert {run.status for run in read(tmp_path / "s.sqlite").runs} == {"finished"}
+
+
+def test_two_drivers_on_one_store(tmp_path: Path) -> None:
+    with lock(tmp_path / "s.sqlite"), pytest.raises(StoreError, match="is in use by"):
+        run_study(tiny(), tmp_path / "s.sqlite", jobs=1)
+
+
+def test_a_cell_that_fails_is_noted_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = run.train_cell
+
+    def failing(cell, *arguments):
+        if cell.network.activation == "tanh" and cell.seed == 1:
+            raise MemoryError("no memory left")
+        original(cell, *arguments)
+
+    monkeypatch.setattr(run, "train_cell", failing)
+    outcome = run_study(tiny(), tmp_path / "s.sqlite", jobs=1)
+    assert list(outcome.failed.values()) == ["MemoryError: no memory left"]
+    table = read(tmp_path / "s.sqlite")
+    assert sorted(run.status for run in table.runs) == ["failed", "finished", "finished", "finished"]
+    monkeypatch.setattr(run, "train_cell", original)
+    assert len(run_study(tiny(), tmp_path / "s.sqlite", jobs=1).trained) == 1
+
+
+def test_a_full_disk_stops_the_study_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.sqlite"
+    run_study(tiny(seeds=1), path, jobs=1)
+    before = read(path)
+    original = Store.open.__func__
+
+    def small_disk(cls: type[Store], *arguments: object) -> Store:
+        store = original(cls, *arguments)
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages + 8}")
+        return store
+
+    monkeypatch.setattr(Store, "open", classmethod(small_disk))
+    with pytest.raises(StoreError, match="disk"):
+        run_study(tiny(seeds=2, training=Training(steps=400)), path, jobs=1)
+    monkeypatch.undo()
+    assert len(read(path)) >= len(before)
+    assert not run_study(tiny(seeds=2), path, jobs=1).failed
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[float] = []
+    run_study(
+        tiny(),
+        tmp_path / "s.sqlite",
+        jobs=1,
+        progress=lambda runs: told.append(sum(r.steps_done for r in runs)),
+    )
+    assert told[0] == 0
+    assert told[-1] == 4 * 20
+    assert told == sorted(told)
+    assert len(told) >= 6
+
+
+def test_wrong_data_is_named_before_anything_runs(tmp_path: Path) -> None:
+    study = tiny(data=Data(name="npz", path=str(tmp_path / "none.npz")))
+    with pytest.raises(DataError, match=r"none\.npz"):
+        run_study(study, tmp_path / "s.sqlite")
+    assert not (tmp_path / "s.sqlite").exists()
+
+
+def test_facts_of_a_run(tmp_path: Path) -> None:
+    run_study(tiny(seeds=1), tmp_path / "s.sqlite", jobs=1)
+    facts = read(tmp_path / "s.sqlite").runs[0].facts
+    assert facts["flops_per_step"] == 2 * 64 * (3 * (64 * 8 + 8 * 8 + 8 * 10) - 64 * 8)
+    assert 0 < facts["seconds_per_step"] < 1  # type: ignore[operator]
+    assert facts["classes"] == 10
