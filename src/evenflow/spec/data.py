@@ -67,7 +67,9 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for field in ("noise", "classes"):
             value = getattr(self, field)
             if value is not None and self.name not in _GENERATED:
-                raise SpecError(f'{field} = {value:g}: data set "{self.name}" is not generated; leave {field} out')
+                raise SpecError(
+                    f'{field} = {value:g}: data set "{self.name}" is not generated; leave {field} out'
+                )
         if self.samples < 1:
             raise SpecError(f"samples = {self.samples}: at least 1 sample is needed")
         if self.noise is not None and not 0 <= self.noise < math.inf:

@@ -46,9 +46,9 @@ def study_from_text(text: str, place: str, folder: Path) -> Study:
             raise SpecError(f"{place}: {table} is a table; write [{table}] and its keys below it")
         _refuse_unknown(raw[table], kind, f"{place}, [{table}]")
     _refuse_loose_grid(raw.get("grid", {}), place)
+    _resolve_paths(raw, folder)
     for module in raw.get("modules", []):
-        import_module(_beside(folder, module), place)
-    _resolve_data_path(raw, folder)
+        import_module(Path(module), place)
     parts = {
         table: _convert(raw.get(table, {}), kind, f"{place}, [{table}]") for table, kind in _TABLES.items()
     }
@@ -139,17 +139,17 @@ def _in_words(message: str, kind: type[Any]) -> str:
     return f"{field}: {text[0].lower()}{text[1:]}{known}"
 
 
-def _resolve_data_path(raw: dict[str, Any], folder: Path) -> None:
-    data = raw.get("data", {})
-    if isinstance(data.get("path"), str):
-        data["path"] = str(_beside(folder, data["path"]))
-    grid = raw.get("grid", {})
-    if isinstance(grid, dict) and isinstance(grid.get("path"), list):
-        grid["path"] = [str(_beside(folder, str(entry))) for entry in grid["path"]]
+def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
+    """Make every path absolute, so that the study means the same when it is read back from its store."""
 
+    def absolute(path: object) -> object:
+        return str((folder / Path(path).expanduser()).resolve()) if isinstance(path, str) else path
 
-def _beside(folder: Path, path: str) -> Path:
-    return folder / Path(path).expanduser()
+    for table, key in ((raw, "modules"), (raw.get("grid", {}), "path")):
+        if isinstance(table.get(key), list):
+            table[key] = [absolute(path) for path in table[key]]
+    if "path" in raw.get("data", {}):
+        raw["data"]["path"] = absolute(raw["data"]["path"])
 
 
 def _without_none(data: Any) -> Any:
