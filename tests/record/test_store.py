@@ -4,6 +4,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -385,3 +386,24 @@ def test_a_large_table_is_read_quickly(path):
         table = store.table()
         assert time.perf_counter() - started < 3
     assert len(table) == 20_000
+
+
+def test_opening_a_store_twice_in_one_process_leaves_the_first_ones_locks(tmp_path: Path) -> None:
+    """POSIX drops a process's locks on a file when it closes any handle of it, so a look at the file must not.
+
+    Without its lock the first connection loses its -wal file to another process that closes the store.
+    """
+    path = tmp_path / "s.sqlite"
+    close_from_outside = (
+        "import sys; from evenflow import Store\n"
+        "with Store.open(sys.argv[1], 'a') as store: store.append(store.begin('b', 0, {}), 0, [])"
+    )
+    with Store.open(path, "a") as first:
+        first.append(first.begin("a", 0, {}), 0, [])
+        with Store.open(path):
+            pass
+        subprocess.run([sys.executable, "-c", close_from_outside, str(path)], check=True)
+        assert path.with_name("s.sqlite-wal").exists()
+        first.append(first.begin("a", 0, {}), 1, [])
+    with Store.open(path) as store:
+        assert {run.key: run.steps_done for run in store.runs()} == {"a": 1, "b": 0}

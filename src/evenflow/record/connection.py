@@ -11,11 +11,16 @@ import shutil
 import sqlite3
 import struct
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from evenflow.errors import StoreError
+
+# Files that this process has open as stores, by device and inode. To open and close such a file once more, outside
+# SQLite, would drop SQLite's locks on it and ruin the store: https://www.sqlite.org/howtocorrupt.html, section 2.2.
+_open_here: Counter[tuple[int, int]] = Counter()
 
 APPLICATION = 0x45764677  # "EvFw", at byte 68 of the file: https://www.sqlite.org/fileformat.html
 FORMAT = 1
@@ -92,6 +97,8 @@ def _version() -> str:
 
 def _check_file(path: Path) -> None:
     try:
+        if _open_here[_place(path)]:
+            return
         with open(path, "rb") as file:
             head = file.read(100)
     except FileNotFoundError:
@@ -169,10 +176,34 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     raise AssertionError("unreachable")
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that notes which file this process has open."""
+
+    place: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.place is not None:
+            _open_here[self.place] -= 1
+            self.place = None
+
+
 def _connection(path: Path, options: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.resolve().as_uri()}?{options}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{options}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        factory=_Connection,
     )
+    connection.place = _place(path)
+    _open_here[connection.place] += 1
+    return connection
+
+
+def _place(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 _LITTLE = 1 << 20  # bytes of room with which an error of input or output means a full disk
