@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,11 +153,10 @@ def _run_pool(
 
     broken: list[Cell] = []
     jobs = min(jobs, len(cells))
-    pool = ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_driver)
+    pool = ProcessPoolExecutor(jobs, initializer=_begin_worker, initargs=(os.getpid(),))
     try:
         futures: dict[Future[None], Cell] = {
-            pool.submit(work, _custom_activations(cell), cell, path, jobs, os.getpid()): cell
-            for cell in cells
+            pool.submit(work, _custom_activations(cell), cell, path, jobs): cell for cell in cells
         }
         unfinished = set(futures)
         while unfinished:
@@ -173,22 +173,24 @@ def _run_pool(
     return broken
 
 
-def _leave_interrupts_to_the_driver() -> None:
-    """Ctrl-C reaches every process of a terminal; the driver alone answers it and ends the others."""
+def _begin_worker(parent: int) -> None:
+    """Leave Ctrl-C, which reaches every process of a terminal, to the driver; end when the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def watch_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
 
-def work(_custom: Sequence[Activation], cell: Cell, path: Path, jobs: int, parent: int) -> None:
+    threading.Thread(target=watch_parent, daemon=True).start()
+
+
+def work(_custom: Sequence[Activation], cell: Cell, path: Path, jobs: int) -> None:
     """Train one cell in a process of its own.
 
     The custom activations come first because unpickling makes their names known, which the cell then needs.
     """
-
-    def stop_when_orphaned() -> None:
-        if os.getppid() != parent:
-            raise SystemExit("the process that started this one is gone")
-
-    train_cell(cell, path, jobs, stop_when_orphaned)
+    train_cell(cell, path, jobs, lambda: None)
 
 
 def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], None]) -> None:
