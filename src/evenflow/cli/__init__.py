@@ -1,0 +1,51 @@
+"""The command line. Each command imports its work inside itself, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import evenflow
+from evenflow.cli.activations import activations
+from evenflow.cli.report import report
+from evenflow.cli.study import study
+from evenflow.errors import EvenflowError
+
+app = App(
+    name="evenflow",
+    help="Gradient flow in deep networks: what lets the gradient through, shown by experiment.",
+    version=evenflow.__version__,
+    help_format="markdown",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
+)
+app.command(study)
+app.command(activations)
+app.command(report)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process.
+
+    Exit codes: 0 done, 1 done but cells failed, 2 wrong use or unusable input, 130 stopped by Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show "σ" is no reason to stop
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False) or 0
+        sys.stdout.flush()
+    except (EvenflowError, CycloptsError) as error:
+        print(f"evenflow: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("evenflow: stopped; everything recorded is kept, the same command goes on", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,88 @@
+"""Evenflow: gradient flow in deep networks, predicted, measured, diagnosed and repaired.
+
+Every public name is resolved on first use (PEP 562), so that `import evenflow` loads no framework.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Activation": "evenflow.spec.activation",
+    "Data": "evenflow.spec.data",
+    "DataError": "evenflow.errors",
+    "EvenflowError": "evenflow.errors",
+    "Network": "evenflow.spec.network",
+    "SpecError": "evenflow.errors",
+    "Store": "evenflow.record.store",
+    "StoreError": "evenflow.errors",
+    "Study": "evenflow.spec.study",
+    "Table": "evenflow.record.table",
+    "Training": "evenflow.spec.training",
+    "UnavailableError": "evenflow.errors",
+    "activation": "evenflow.spec.activation",
+    "activation_names": "evenflow.spec.activation",
+    "build": "evenflow.study.build",
+    "properties": "evenflow.spec.properties",
+    "read_study": "evenflow.spec.files",
+    "register_activation": "evenflow.spec.activation",
+    "run_study": "evenflow.study.run",
+    "summarise": "evenflow.compare.summary",
+    "write_report": "evenflow.report.page",
+}
+
+__all__ = [
+    "Activation",
+    "Data",
+    "DataError",
+    "EvenflowError",
+    "Network",
+    "SpecError",
+    "Store",
+    "StoreError",
+    "Study",
+    "Table",
+    "Training",
+    "UnavailableError",
+    "activation",
+    "activation_names",
+    "build",
+    "properties",
+    "read_study",
+    "register_activation",
+    "run_study",
+    "summarise",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evenflow' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` resolves
+    from evenflow.compare.summary import summarise
+    from evenflow.errors import DataError, EvenflowError, SpecError, StoreError, UnavailableError
+    from evenflow.record.store import Store
+    from evenflow.record.table import Table
+    from evenflow.report.page import write_report
+    from evenflow.spec.activation import Activation, activation, activation_names, register_activation
+    from evenflow.spec.data import Data
+    from evenflow.spec.files import read_study
+    from evenflow.spec.network import Network
+    from evenflow.spec.properties import properties
+    from evenflow.spec.study import Study
+    from evenflow.spec.training import Training
+    from evenflow.study.build import build
+    from evenflow.study.run import run_study

@@ -1,0 +1,41 @@
+"""What `evenflow study` and `evenflow report` end with: the table in the terminal and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def say(text: str) -> None:
+    """Print one line of news where it is not mixed with results."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def finish(folder: Path, figures: Path | None) -> None:
+    """Print the results of the study in `folder`, write `report.html` beside them, and the figures if asked.
+
+    Raises:
+        StoreError: there is no store in the folder, or it cannot be read.
+        UnavailableError: figures were asked for and there is no browser to draw them.
+    """
+    from rich.console import Console
+
+    from evenflow.record.store import Store
+    from evenflow.report.page import write_report
+    from evenflow.report.terminal import results
+    from evenflow.spec.files import study_from_text
+
+    path = folder / "study.sqlite"
+    with Store.open(path) as store:
+        study = study_from_text(store.meta["study"], str(path), folder)
+        # The cells that this study asks for; the store may hold those of an earlier grid too.
+        table = store.table(store.meta["keys"])
+        meta = {name: store.meta[name] for name in ("machine", "versions")}
+    Console().print(results(table, study))
+    page = write_report(table, study, meta, folder / "report.html")
+    if figures:
+        from evenflow.report.page import write_figures
+
+        say(f"figures: {len(write_figures(table, study, figures))} files in {figures}")
+    say(f"report: {page}")

@@ -1,0 +1,61 @@
+"""The progress of a study: a bar with the time left in a terminal, a line every tenth elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from evenflow.record.table import Run
+
+_ENDED = ("finished", "diverged", "failed")
+
+
+class StudyProgress:
+    """A callback for `run_study` that draws how many networks are done; a begun one counts with its share."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bars = Progress(
+            TextColumn("{task.fields[ended]} of {task.total:.0f} networks"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left{task.fields[diverged]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.tenths = -1
+
+    def __enter__(self) -> StudyProgress:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def __call__(self, runs: tuple[Run, ...]) -> None:
+        ended = sum(run.status in _ENDED for run in runs)
+        done = sum(1.0 if run.status in _ENDED else _share(run) for run in runs)
+        diverged = sum(run.status == "diverged" for run in runs)
+        fields = {"ended": ended, "diverged": f", {diverged} diverged" if diverged else ""}
+        if self.task is None:
+            # What an earlier call has done must not count as speed, so it is where the bar begins.
+            self.task = self.bars.add_task("", total=len(runs), completed=done, **fields)
+        self.bars.update(self.task, completed=done, **fields)
+        tenths = int(10 * done / len(runs))
+        if not self.console.is_terminal and tenths > self.tenths:
+            self.tenths = tenths
+            self.console.print(f"{ended} of {len(runs)} networks done{fields['diverged']}")
+
+
+def _share(run: Run) -> float:
+    steps = run.fields["steps"]
+    assert isinstance(steps, int)
+    return min(run.steps_done / steps, 1.0)

@@ -1,0 +1,91 @@
+"""`evenflow study`: train networks side by side and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from evenflow.spec.study import Study
+
+
+def study(
+    specification: Path | None = None,
+    *,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    jobs: Annotated[int | None, Parameter(alias="-j")] = None,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    figures: Path | None = None,
+    show: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train networks side by side and follow the gradient of every layer.
+
+    Ends with a table and the path of one HTML file. Stop it at any time: the same command goes on where it
+    stopped, and cells that are finished are not run again.
+
+    Examples:
+
+        evenflow study                      the default study, about 3 minutes on 2 cores
+        evenflow study --quick              a small one, under 40 seconds
+        evenflow study --show > my.toml     write a specification to start from
+        evenflow study my.toml --jobs 4     run your own with 4 processes
+
+    Parameters
+    ----------
+    specification
+        A TOML file; the default study when left out.
+    quick
+        Run the small built-in study instead.
+    jobs
+        Processes, each with one thread. Default: the cores of this machine.
+    out
+        Folder of the results. Default: runs/NAME, from the specification's name.
+    figures
+        Also write every figure as PNG and SVG into this folder (needs Chrome or Chromium).
+    show
+        Print the specification with every default spelt out, and run nothing.
+    """
+    from evenflow.cli.finish import finish, say
+    from evenflow.cli.progress import StudyProgress
+    from evenflow.errors import SpecError
+    from evenflow.spec.files import study_to_text
+
+    if quick and specification:
+        raise SpecError("--quick is a study of its own; leave it out, or leave out the file")
+    if jobs is not None and jobs < 1:
+        raise SpecError(f"--jobs {jobs}: at least 1 process is needed")
+    chosen = _read(specification, quick)
+    if show:
+        print(study_to_text(chosen), end="")
+        return 0
+
+    from evenflow.study.run import plan, run_study
+
+    folder = out or Path("runs") / chosen.name
+    say(_plan_in_words(chosen, len(plan(chosen))))
+    with StudyProgress() as progress:
+        outcome = run_study(chosen, folder / "study.sqlite", jobs=jobs, progress=progress)
+    finish(folder, figures)
+    for key, message in outcome.failed.items():
+        say(f"cell {key} failed: {message}")
+    return 1 if outcome.failed else 0
+
+
+def _read(specification: Path | None, quick: bool) -> Study:
+    from importlib.resources import files
+
+    from evenflow.spec.files import read_study, study_from_text
+
+    if specification:
+        return read_study(specification)
+    name = "quick.toml" if quick else "default.toml"
+    text = (files("evenflow.study") / name).read_text(encoding="utf-8")
+    return study_from_text(text, name, Path())
+
+
+def _plan_in_words(study: Study, cells: int) -> str:
+    parts = [f"{len(values)} × {key}" for key, values in study.grid.items()]
+    parts.append(f"{len(study.seed_list)} seed{'s' if len(study.seed_list) > 1 else ''}")
+    return f"{study.name}: {cells} networks ({', '.join(parts)}), {study.training.steps} steps each"
