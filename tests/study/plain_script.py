@@ -12,7 +12,7 @@ from torch import nn
 def run(make_activation, gain, depth, width, steps, every, seed, batch=128, rate=1e-3):
     """(step, site, kind, phase) -> figures. gain None: PyTorch's default, else a gain for the weights."""
     torch.set_num_threads(1)
-    pixels, digits = load_digits(return_X_y=True)
+    pixels, digits = (np.asarray(part) for part in load_digits(return_X_y=True))
     rng = np.random.default_rng(39)
     of_class = [rng.permutation(np.flatnonzero(digits == c)) for c in range(10)]
     train = rng.permutation(np.concatenate([rows[round(0.2 * len(rows)) :] for rows in of_class]))
@@ -53,7 +53,7 @@ def run(make_activation, gain, depth, width, steps, every, seed, batch=128, rate
     def size(tensor):
         return float(np.sqrt((tensor.detach().double().numpy() ** 2).sum()))
 
-    figures, per_epoch = {}, len(y) // batch
+    figures, live, per_epoch = {}, [], len(y) // batch
     for step in range(steps + 1):
         record = step % every == 0 or step == steps
         if record:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -96,7 +97,7 @@ def test_a_training_that_goes_on_from_a_snapshot_is_the_same_to_the_bit() -> Non
 
 
 def test_recording_does_not_change_the_training() -> None:
-    setting = {"dropout": 0.2, "normalisation": "batch"}
+    setting: dict[str, Any] = {"dropout": 0.2, "normalisation": "batch"}
     often, seldom = (figures(moments(cell(20, every, **setting))) for every in (1, 20))
     assert often[20, "test", "loss", ""] == seldom[20, "test", "loss", ""]
 
@@ -171,7 +172,7 @@ def test_a_vanishing_gradient_is_small_and_not_zero() -> None:
     ],
 )
 def test_every_shape_of_network_trains(network: dict) -> None:
-    shape = {"depth": 3} | network
+    shape: dict[str, Any] = {"depth": 3} | network
     if isinstance(shape.get("width"), tuple):
         shape["depth"] = len(shape["width"])
     rows = figures(moments(cell(2, 1, **shape)))

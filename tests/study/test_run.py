@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +45,8 @@ activation = ["relu", "tanh"]
 """
 
 
-def tiny(steps: int = 20, **changes: object) -> Study:
-    settings: dict = {
+def tiny(steps: int = 20, **changes: Any) -> Study:
+    settings: dict[str, Any] = {
         "network": Network(depth=2, width=8),
         "data": Data(name="digits"),
         "training": Training(steps=steps, batch=64),

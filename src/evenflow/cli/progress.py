@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from evenflow.record.table import Run
+from evenflow.record.axes import Run
 
 _ENDED = ("finished", "diverged", "failed")
 
@@ -46,8 +46,7 @@ class StudyProgress:
         diverged = sum(run.status == "diverged" for run in runs)
         fields = {"ended": ended, "diverged": f", {diverged} diverged" if diverged else ""}
         if self.task is None:
-            # What an earlier call has done must not count as speed, so it is where the bar begins.
-            self.task = self.bars.add_task("", total=len(runs), completed=done, **fields)
+            self.task = self.bars.add_task("", total=len(runs), **fields)
         self.bars.update(self.task, completed=done, **fields)
         tenths = int(10 * done / len(runs))
         if not self.console.is_terminal and tenths > self.tenths:

@@ -29,13 +29,13 @@ class Properties:
     """Measured properties of an activation f with derivative f'; z ~ N(0, 1) in every expectation.
 
     Args:
-        max_slope: the supremum of |f'|.
+        max_slope: the supremum of ``|f'|``.
         max_slope_at: where it is reached, of several places the nearest to 0; ±inf where it is only approached.
         minimum, maximum: infimum and supremum of f.
         mean: E[f(z)].
         zero_centred: whether E[f(z)] is 0.
         monotone: whether f never falls, or never rises.
-        saturated: the intervals where |f'| is less than 1 % of `max_slope`; where that is infinite, `dead`.
+        saturated: the intervals where ``|f'|`` is less than 1 % of `max_slope`; where that is infinite, `dead`.
         dead: the intervals where f' is exactly 0, so that no gradient passes.
         second_moment: E[f(z)²].
         slope_second_moment: E[f'(z)²].

@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from evenflow.errors import EvenflowError
+from evenflow.record.axes import Run
 from evenflow.record.lock import lock
 from evenflow.record.store import Store
-from evenflow.record.table import Run
 from evenflow.spec.activation import Activation, activation
 from evenflow.spec.data import Data
 from evenflow.spec.files import study_to_text
