@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from evenflow import (
     Data,
@@ -24,8 +25,10 @@ from evenflow import (
     register_activation,
     run_study,
 )
+from evenflow.record import Run
 from evenflow.record.lock import lock
 from evenflow.study import run
+from evenflow.study.draws import batch_indices
 
 SPECIFICATION = """
 name = "tiny"
@@ -121,6 +124,42 @@ def test_killed_in_the_middle_and_started_again(
     assert resumed.equals(expected), resumed.difference(expected)
     assert len(before) > 0
     assert "report" in output
+
+
+def test_a_long_cell_goes_on_from_its_last_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tiny(seeds=1, grid={"activation": ("relu",)}, network=Network(depth=2, width=8, dropout=0.2))
+    run_study(study, tmp_path / "whole.sqlite", jobs=1)
+
+    monkeypatch.setattr(run, "_SECONDS_BETWEEN_SNAPSHOTS", 0.0)
+    monkeypatch.setattr(run, "_SECONDS_BETWEEN_NEWS", 0.0)
+    told: list[int] = []
+
+    def stop_at_10(runs: tuple[Run, ...]) -> None:
+        told.append(runs[0].steps_done)
+        if runs[0].steps_done == 10 and told.count(10) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, tmp_path / "s.sqlite", jobs=1, progress=stop_at_10)
+    told.clear()
+    trained_steps: list[int] = []
+
+    def noted(step: int, *rest: int) -> np.ndarray:
+        trained_steps.append(step)
+        return batch_indices(step, *rest)
+
+    monkeypatch.setattr("evenflow.study.engines.torch.batch_indices", noted)
+    run_study(study, tmp_path / "s.sqlite", jobs=1)
+    assert trained_steps == list(range(11, 21))
+    whole, resumed = read(tmp_path / "whole.sqlite"), read(tmp_path / "s.sqlite")
+    assert resumed.equals(whole), resumed.difference(whole)
+
+
+def test_the_callers_torch_is_left_as_it_was(tmp_path: Path) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    run_study(tiny(seeds=1), tmp_path / "s.sqlite", jobs=1)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(

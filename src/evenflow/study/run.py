@@ -195,11 +195,8 @@ def work(_custom: Sequence[Activation], cell: Cell, path: Path, jobs: int) -> No
 
 def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], None]) -> None:
     """Train one cell into the store, from its last snapshot where there is one."""
-    import torch
-
     from evenflow.study.engines.torch import Stopwatch, train
 
-    torch.set_num_threads(1)  # sums are then added in one order, whatever the number of processes
     data = _load(cell.data)
     stopwatch = Stopwatch()
     samples, inputs = data.train_inputs.shape
@@ -209,21 +206,42 @@ def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], Non
         "classes": data.classes,
         "diverged_at": None,
     }
-    with Store.open(path, "a") as store, EnergyMeter(shared_by=jobs) as energy:
+    with _one_thread(), Store.open(path, "a") as store, EnergyMeter(shared_by=jobs) as energy:
         run = store.begin(cell.key, cell.seed, cell.fields)
         store.update(run, status="running")
         kept = store.checkpoint(run)
+        spent = store.runs([cell.key])[0].facts.get("joules") if kept else None
         last_snapshot = time.monotonic()
         for moment in train(cell, data, stopwatch, kept[1] if kept else None):
-            due = time.monotonic() - last_snapshot > _SECONDS_BETWEEN_SNAPSHOTS
-            store.append(run, moment.step, moment.rows, checkpoint=moment.snapshot() if due else None)
-            if due:
+            if time.monotonic() - last_snapshot > _SECONDS_BETWEEN_SNAPSHOTS:
+                so_far = {"joules": _sum(spent, energy.joules)}
+                store.append(run, moment.step, moment.rows, checkpoint=moment.snapshot(), facts=so_far)
                 last_snapshot = time.monotonic()
+            else:
+                store.append(run, moment.step, moment.rows)
             if moment.diverged:
                 facts["diverged_at"] = moment.step
             after_record()
-        facts |= {"seconds_per_step": stopwatch.seconds_per_step, "joules": energy.joules}
+        facts |= {"seconds_per_step": stopwatch.seconds_per_step, "joules": _sum(spent, energy.joules)}
         store.finish(run, "finished" if facts["diverged_at"] is None else "diverged", facts)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread adds up in one order, whatever the number of processes; the caller's torch is left as it was."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _sum(before: object, now: float | None) -> float | None:
+    return now + before if now is not None and isinstance(before, float) else now
 
 
 @contextmanager
