@@ -5,9 +5,8 @@ from importlib.metadata import version as installed_version
 project = "Evenflow"
 author = "The Evenflow authors"
 release = installed_version("evenflow")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signatures of frozen data are long; the argument lists say the same in words

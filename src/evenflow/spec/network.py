@@ -99,7 +99,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def layers(self) -> int:
-        """Number of hidden layers: `depth`, or what follows from `width` where depth was left out."""
+        """The number of hidden layers, which is `depth` or follows from `width` where depth was left out."""
         if self.depth is not None:
             return self.depth
         return 20 if isinstance(self.width, int) else len(self.width)

@@ -48,7 +48,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def decay(self) -> float:
-        """Weight decay: as given, or the optimiser's default in PyTorch."""
+        """The weight decay as given, or the default of the optimiser in PyTorch."""
         return _WEIGHT_DECAY[self.optimiser] if self.weight_decay is None else self.weight_decay
 
     @property
