@@ -96,3 +96,14 @@ def test_a_report_of_a_store_that_is_no_store(tmp_path: Path, capsys: pytest.Cap
     assert code_of("report", str(tmp_path)) == 2
     assert "is not a store of Evenflow" in capsys.readouterr().err
     assert (tmp_path / "study.sqlite").read_text() == "hello"
+
+
+def test_a_store_without_a_study_cannot_be_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evenflow import Store
+
+    with Store.open(tmp_path / "s.sqlite", "a"):
+        pass
+    assert code_of("report", str(tmp_path / "s.sqlite")) == 2
+    assert "holds no study" in capsys.readouterr().err

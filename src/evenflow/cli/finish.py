@@ -12,30 +12,31 @@ def say(text: str) -> None:
     Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
-def finish(folder: Path, figures: Path | None) -> None:
-    """Print the results of the study in `folder`, write `report.html` beside them, and the figures if asked.
+def finish(run: Path, figures: Path | None) -> None:
+    """Print the results of the study `run`, a folder or a store, write the report beside the store, and the figures.
 
     Raises:
-        StoreError: there is no store in the folder, or it cannot be read.
+        StoreError: there is no store, it holds no study, or it cannot be read.
         UnavailableError: figures were asked for and there is no browser to draw them.
     """
     from rich.console import Console
 
+    from evenflow.errors import StoreError
     from evenflow.record.store import Store
-    from evenflow.report.page import write_report
+    from evenflow.report.page import write_figures, write_report
     from evenflow.report.terminal import results
     from evenflow.spec.files import study_from_text
 
-    path = folder / "study.sqlite"
+    path = run if run.is_file() else run / "study.sqlite"
     with Store.open(path) as store:
-        study = study_from_text(store.meta["study"], str(path), folder)
+        if "study" not in store.meta:
+            raise StoreError(f"store {path} holds no study; 'evenflow study' writes one that can be reported")
+        study = study_from_text(store.meta["study"], str(path), path.parent)
         # The cells that this study asks for; the store may hold those of an earlier grid too.
         table = store.table(store.meta["keys"])
         meta = {name: store.meta[name] for name in ("machine", "versions")}
     Console().print(results(table, study))
-    page = write_report(table, study, meta, folder / "report.html")
+    page = write_report(table, study, meta, path.with_name("report.html"))
     if figures:
-        from evenflow.report.page import write_figures
-
         say(f"figures: {len(write_figures(table, study, figures))} files in {figures}")
     say(f"report: {page}")

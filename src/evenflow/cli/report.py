@@ -17,7 +17,7 @@ def report(run: Path, *, figures: Path | None = None) -> int:
     Parameters
     ----------
     run
-        Folder of a study, such as runs/default.
+        Folder of a study, such as runs/default, or the store in it.
     figures
         Also write every figure as PNG and SVG into this folder (needs Chrome or Chromium).
     """
