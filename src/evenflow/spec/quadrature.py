@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,43 +22,76 @@ _TOLERANCE = 1e-15  # of a panel, relative to E|f|
 Function = Callable[[np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True)
+class GaussianRule:
+    """Nodes z and weights with Σ weights · g(z) = E[g(z)], z ~ N(0, 1), fine enough for given functions.
+
+    Args:
+        nodes: z, shape (n,).
+        weights: shape (n,); the density is inside.
+        values: the functions at √variance · nodes, shape (m, n).
+        settled: shape (n,); false in panels whose halves still disagreed at the last halving, as around a pole.
+    """
+
+    nodes: np.ndarray
+    weights: np.ndarray
+    values: np.ndarray
+    settled: np.ndarray
+
+
 @np.errstate(invalid="ignore", over="ignore")  # the mean of an infinite function is not an accident
+def gaussian_rule(function: Function, variance: float = 1.0, kinks: Sequence[float] = ()) -> GaussianRule:
+    """A quadrature rule on which the mean of each of several functions of √variance · z has settled.
+
+    Args:
+        function: takes a vector of n numbers, returns the m functions there, shape (m, n).
+        variance: of the argument, 0 or more.
+        kinks: arguments of `function` where it or its slope jumps. Those left out are met by halving, which
+            takes more evaluations.
+
+    >>> rule = gaussian_rule(lambda x: np.stack([x, x**2]), 4.0)
+    >>> [round(float(mean), 12) + 0.0 for mean in rule.values @ rule.weights]
+    [0.0, 4.0]
+    """
+    scale = math.sqrt(variance)
+    if scale == 0:
+        one = np.ones(1)
+        return GaussianRule(0 * one, one, function(0 * one), one > 0)
+    edges = _edges(tuple(kink / scale for kink in kinks))
+    low, high = edges[:-1], edges[1:]
+    whole = _panels(function, scale, low, high)
+    sizes = np.sum(np.abs(whole.terms), axis=(1, 2))
+    bound = _TOLERANCE * np.maximum(sizes, 1e-300)[:, None]
+    before, done = whole.sums, []
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        left, right = _panels(function, scale, low, middle), _panels(function, scale, middle, high)
+        # "not greater" rather than "less", so that an infinite or undefined panel is not halved for ever
+        settled = ~np.any(np.abs(left.sums + right.sums - before) > bound, axis=0)
+        done += [left.where(settled), right.where(settled)]
+        if settled.all():
+            return _collected(done, 0)
+        low, middle, high = low[~settled], middle[~settled], high[~settled]
+        before = np.concatenate([left.sums[:, ~settled], right.sums[:, ~settled]], axis=1)
+        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
+    last = _panels(function, scale, low, high)
+    return _collected([*done, last], last.nodes.size)
+
+
 def gaussian_mean(function: Function, variance: float = 1.0, kinks: Sequence[float] = ()) -> float:
     """E[function(√variance · z)] for z ~ N(0, 1).
 
     Args:
         function: takes and returns a vector of float64.
         variance: of the argument, 0 or more.
-        kinks: arguments of `function` where it or its slope jumps. Those left out are met by halving, which
-            takes more evaluations.
+        kinks: as `gaussian_rule` takes them.
 
     >>> round(gaussian_mean(lambda z: z**2), 12), round(gaussian_mean(lambda z: abs(z), 4.0), 12)
     (1.0, 1.595769121606)
     """
-    scale = math.sqrt(variance)
-    if scale == 0:
-        return float(function(np.zeros(1))[0])
-    edges = _edges(tuple(kink / scale for kink in kinks))
-    total = 0.0
-    low, high = edges[:-1], edges[1:]
-    whole, size = _panels(function, scale, low, high)
-    bound = _TOLERANCE * max(float(np.sum(size)), 1e-300)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        left, _ = _panels(function, scale, low, middle)
-        right, _ = _panels(function, scale, middle, high)
-        # "not greater" rather than "less", so that an infinite or undefined panel is not halved for ever
-        settled = ~(np.abs(left + right - whole) > bound)
-        total += float(np.sum((left + right)[settled]))
-        if settled.all():
-            return total
-        remaining = ~settled
-        low, high = (
-            np.concatenate([low[remaining], middle[remaining]]),
-            np.concatenate([middle[remaining], high[remaining]]),
-        )
-        whole = np.concatenate([left[remaining], right[remaining]])
-    return total + float(np.sum(whole))
+    rule = gaussian_rule(lambda z: function(z)[None], variance, kinks)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(np.sum(rule.values[0] * rule.weights))
 
 
 def find_kinks(slope: Function, low: float = -40.0, high: float = 40.0) -> tuple[float, ...]:
@@ -101,13 +135,36 @@ def _edges(breaks: tuple[float, ...]) -> np.ndarray:
     return np.unique(np.concatenate([fixed, inside]))
 
 
-def _panels(
-    function: Function, scale: float, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The integrals of f·density and of |f|·density over each panel."""
+@dataclass(frozen=True)
+class _Panels:
+    nodes: np.ndarray  # (panels, nodes)
+    weights: np.ndarray  # (panels, nodes)
+    values: np.ndarray  # (m, panels, nodes)
+
+    @property
+    def terms(self) -> np.ndarray:
+        return self.values * self.weights
+
+    @functools.cached_property
+    def sums(self) -> np.ndarray:
+        """The integral of each function over each panel, (m, panels)."""
+        return np.sum(self.terms, axis=2)
+
+    def where(self, kept: np.ndarray) -> _Panels:
+        return _Panels(self.nodes[kept], self.weights[kept], self.values[:, kept])
+
+
+def _panels(function: Function, scale: float, low: np.ndarray, high: np.ndarray) -> _Panels:
     nodes, weights = _rule()
     half = (high - low) / 2
     z = ((low + high) / 2)[:, None] + half[:, None] * nodes
     density = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
-    terms = function((scale * z).ravel()).reshape(z.shape) * density
-    return half * (terms @ weights), half * (np.abs(terms) @ weights)
+    values = function((scale * z).ravel())
+    return _Panels(z, half[:, None] * weights * density, values.reshape(-1, *z.shape))
+
+
+def _collected(parts: Sequence[_Panels], unsettled: int) -> GaussianRule:
+    nodes = np.concatenate([part.nodes.ravel() for part in parts])
+    weights = np.concatenate([part.weights.ravel() for part in parts])
+    values = np.concatenate([part.values.reshape(len(part.values), -1) for part in parts], axis=1)
+    return GaussianRule(nodes, weights, values, np.arange(nodes.size) < nodes.size - unsettled)
