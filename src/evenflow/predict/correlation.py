@@ -1,0 +1,211 @@
+"""Correlation maps: what a layer makes of two inputs, E[f(u)·f(v)] and E[f'(u)·f'(v)], for any activation.
+
+u and v are Gaussian with variances q_u and q_v and correlation c. In the normalised Hermite polynomials
+h_k = He_k/√k! the expansion f(√q·z) = Σ a_k(q)·h_k(z) turns the double integral into one sum (Mehler 1866;
+Daniely, Frostig & Singer 2016, section 4)::
+
+    E[f(u)·f(v)] = Σ_k a_k(q_u)·a_k(q_v)·c^k
+
+The sum stops after `TERMS`. Of what is left out, the part of kinks is known in closed form (`orthants`) and
+added; what then still lacks at c = 1 and c = -1, where one integral gives the exact value, is put on the next
+even and the next odd power, so that both ends are exact.
+
+>>> value, slope = kernels("relu", 1.0, 1.0, 0.0)  # arc-cosine kernels: 1/(2π) and 1/4
+>>> round(float(value), 12), round(float(slope), 12)
+(0.159154943092, 0.25)
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evenflow.errors import SpecError
+from evenflow.predict.gaussian import checked_variance, kinks_of, moments, settled_rule
+from evenflow.predict.orthants import (
+    hermite,
+    ramp_coefficients,
+    ramp_kernel,
+    step_coefficients,
+    step_kernel,
+)
+from evenflow.spec.activation import Activation, activation
+
+Array = NDArray[np.float64]
+
+TERMS = 160  # even, so that the next powers are an even and an odd one
+_POINTS_A_DECADE = 32  # of interpolation in log q; 24 already reach the last digit at the highest term
+_MANY = 48  # from so many distinct variances on, interpolating is cheaper than integrating
+
+
+def kernels(
+    function: Activation | str, first: ArrayLike, second: ArrayLike, correlation: ArrayLike
+) -> tuple[Array, Array]:
+    """E[f(u)·f(v)] and E[f'(u)·f'(v)] for Gaussian u, v.
+
+    Args:
+        function: an activation or its name.
+        first, second: the variances q_u and q_v of u and v, 0 or more.
+        correlation: of u and v, from -1 to 1. The three are broadcast against each other.
+
+    Raises:
+        SpecError: a variance is negative or not finite, a correlation is outside -1 … 1, or E[f²] or E[f'²]
+            is not finite.
+    """
+    function = activation(function)
+    c = np.asarray(correlation, dtype=np.float64)
+    # a correlation computed from data may exceed 1 in the last digits
+    wrong = ~(np.abs(c) <= 1 + 1e-9)
+    if wrong.any():
+        raise SpecError(f"a correlation lies from -1 to 1, not at {float(c[wrong].flat[0]):g}")
+    q_u, q_v, c = np.broadcast_arrays(
+        checked_variance(function, first), checked_variance(function, second), np.clip(c, -1.0, 1.0)
+    )
+    distinct, place = np.unique(np.stack([q_u, q_v]), return_inverse=True)
+    at_u, at_v = place.reshape(2, *c.shape)
+    parts = _expansions(function, distinct)
+    return tuple(_summed(part, at_u, at_v, c) for part in parts)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class _Expansion:
+    """The Hermite series of f(√q·z), or of f'(√q·z), at several variances q, one row each."""
+
+    coefficients: Array  # (variances, TERMS)
+    same: Array  # (variances,): the kernel of an input with itself, c = 1
+    opposite: Array  # (variances,): with its mirror image, c = -1
+    kinks: tuple[_Kink, ...]
+
+
+@dataclass(frozen=True)
+class _Kink:
+    threshold: Array  # (variances,): z where √q·z is the kink
+    weight: Array  # (variances,)
+    coefficients: Array  # (variances, TERMS), of a ramp or a step of height 1
+    ramp: bool
+
+
+def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
+    total = np.zeros(c.shape)
+    a = part.coefficients
+    for k in reversed(range(TERMS)):
+        total = total * c + a[u, k] * a[v, k]
+    even, odd = _missing(part)
+    power = c**TERMS
+    total += power * (_shared(even, u, v) + c * _shared(odd, u, v))
+    for one in part.kinks:
+        for other in part.kinks:
+            total += one.weight[u] * other.weight[v] * _left_out(one, other, u, v, c)
+    return total
+
+
+def _left_out(one: _Kink, other: _Kink, u: NDArray, v: NDArray, c: Array) -> Array:
+    """The sum over all terms from `TERMS` on of a product of two ramps, or of two steps."""
+    kernel = ramp_kernel if one.ramp else step_kernel
+    series = np.zeros(c.shape)
+    for k in reversed(range(TERMS)):
+        series = series * c + one.coefficients[u, k] * other.coefficients[v, k]
+    return kernel(one.threshold[u], other.threshold[v], c) - series
+
+
+def _missing(part: _Expansion) -> tuple[Array, Array]:
+    """What the series with its kinks lacks at c = 1 and c = -1, as the share of even and of odd powers."""
+    squares = part.coefficients**2
+    signs = (-1.0) ** np.arange(TERMS)
+    own = np.arange(len(squares))
+    ends = []
+    for end, exact, series in (
+        (1.0, part.same, np.sum(squares, axis=1)),
+        (-1.0, part.opposite, squares @ signs),
+    ):
+        c = np.full(len(squares), end)
+        for one in part.kinks:
+            for other in part.kinks:
+                series = series + one.weight * other.weight * _left_out(one, other, own, own, c)
+        ends.append(exact - series)
+    return (ends[0] + ends[1]) / 2, (ends[0] - ends[1]) / 2
+
+
+def _shared(missing: Array, u: NDArray, v: NDArray) -> Array:
+    """What two inputs of different variance lack together: the geometric mean, where the signs agree."""
+    product = missing[u] * missing[v]
+    return np.sign(missing[u]) * np.sqrt(np.maximum(product, 0.0))
+
+
+def _expansions(function: Activation, q: Array) -> tuple[_Expansion, _Expansion]:
+    exact = moments(function, q) if len(q) <= _MANY else None
+    if exact is not None:
+        table = np.stack([_coefficients(function, float(one)) for one in q])
+        ends = np.stack([exact.second, exact.mirrored, exact.slope_second, exact.slope_mirrored], axis=1)
+    else:
+        table, ends = _interpolated(function, q)
+    value_kinks, slope_kinks = _kinks(function, q)
+    return (
+        _Expansion(table[:, 0], ends[:, 0], ends[:, 1], value_kinks),
+        _Expansion(table[:, 1], ends[:, 2], ends[:, 3], slope_kinks),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _coefficients(function: Activation, variance: float) -> Array:
+    """E[f(√q·z)·h_k(z)] and E[f'(√q·z)·h_k(z)], shape (2, TERMS)."""
+    if variance == 0:
+        constants = np.zeros((2, TERMS))
+        constants[:, 0] = function(0.0), function.derivative(0.0)
+        return constants
+    rule = settled_rule(function, variance)
+    rows = rule.values[[0, 3]] * rule.weights
+    return rows @ hermite(rule.nodes, TERMS).T
+
+
+def _kinks(function: Activation, q: Array) -> tuple[tuple[_Kink, ...], tuple[_Kink, ...]]:
+    scale = np.sqrt(q)
+    ramps, steps = [], []
+    for kink in kinks_of(function):
+        beside = 1e-12 * max(1.0, abs(kink))
+        before, after = function.derivative(np.array([kink - beside, kink + beside]))
+        jump = float(after - before)
+        # at variance 0 nothing is expanded; the kink lies at infinity
+        threshold = np.where(scale > 0, kink / np.where(scale > 0, scale, 1.0), 40.0)
+        threshold = np.clip(threshold, -40.0, 40.0)
+        height = np.where(scale > 0, jump, 0.0)
+        ramps.append(_Kink(threshold, height * scale, ramp_coefficients(threshold, TERMS), ramp=True))
+        steps.append(_Kink(threshold, height, step_coefficients(threshold, TERMS), ramp=False))
+    return tuple(ramps), tuple(steps)
+
+
+def _interpolated(function: Activation, q: Array) -> tuple[Array, Array]:
+    """Coefficients and end values at many variances, from a few: both are analytic in log q.
+
+    Barycentric interpolation at Chebyshev points (Berrut & Trefethen 2004, equation 5.4), of the value's
+    coefficients over √q, which for a scale-invariant activation are constant.
+    """
+    zero = q == 0
+    logs = np.log(np.where(zero, np.min(q[~zero]), q))
+    low, high = float(np.min(logs)), float(np.max(logs))
+    count = _POINTS_A_DECADE * math.ceil(max((high - low) / math.log(10), 1.0))
+    angle = (2 * np.arange(count) + 1) * math.pi / (2 * count)
+    points = (low + high) / 2 + (high - low) / 2 * np.cos(angle)
+    at = np.exp(points)
+    known = np.stack([_coefficients(function, float(one)) for one in at])
+    exact = moments(function, at)
+    ends = np.stack([exact.second, exact.mirrored, exact.slope_second, exact.slope_mirrored], axis=1)
+    root = np.sqrt(at)[:, None]
+    rows = np.concatenate([known[:, 0] / root, known[:, 1], ends[:, :2] / root**2, ends[:, 2:]], axis=1)
+    distance = logs[:, None] - points
+    exactly = distance == 0
+    weights = (-1.0) ** np.arange(count) * np.sin(angle) / np.where(exactly, 1.0, distance)
+    weights = np.where(exactly.any(axis=1, keepdims=True), exactly, weights)
+    found = (weights @ rows) / np.sum(weights, axis=1, keepdims=True)
+    root = np.sqrt(q)[:, None]
+    table = np.stack([found[:, :TERMS] * root, found[:, TERMS : 2 * TERMS]], axis=1)
+    ends = found[:, 2 * TERMS :] * np.concatenate([root**2, root**2, 1 + 0 * root, 1 + 0 * root], axis=1)
+    if zero.any():
+        value, slope = function(0.0), function.derivative(0.0)
+        table[zero] = _coefficients(function, 0.0)
+        ends[zero] = value**2, value**2, slope**2, slope**2
+    return table, ends
