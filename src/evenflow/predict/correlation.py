@@ -10,9 +10,10 @@ The sum stops after `TERMS`. Of what is left out, the part of kinks is known in 
 added; what then still lacks at c = 1 and c = -1, where one integral gives the exact value, is put on the next
 even and the next odd power, so that both ends are exact.
 
->>> value, slope = kernels("relu", 1.0, 1.0, 0.0)  # arc-cosine kernels: 1/(2π) and 1/4
->>> round(float(value), 12), round(float(slope), 12)
-(0.159154943092, 0.25)
+>>> round(float(value_kernel("relu", 1.0, 1.0, 0.0)), 12)  # the arc-cosine kernel, 1/(2π)
+0.159154943092
+>>> round(float(slope_kernel("relu", 1.0, 1.0, 0.5)), 12)
+0.333333333333
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ Array = NDArray[np.float64]
 
 TERMS = 160  # even, so that the next powers are an even and an odd one
 _POINTS_A_DECADE = 32  # of interpolation in log q; 24 already reach the last digit at the highest term
+_FAR = 40.0  # standard deviations: nothing lies beyond
 _MANY = 48  # from so many distinct variances on, interpolating is cheaper than integrating
 
 
-def kernels(
+def value_kernel(
     function: Activation | str, first: ArrayLike, second: ArrayLike, correlation: ArrayLike
-) -> tuple[Array, Array]:
-    """E[f(u)·f(v)] and E[f'(u)·f'(v)] for Gaussian u, v.
+) -> Array:
+    """E[f(u)·f(v)] for Gaussian u, v.
 
     Args:
         function: an activation or its name.
@@ -56,7 +58,19 @@ def kernels(
         SpecError: a variance is negative or not finite, a correlation is outside -1 … 1, or E[f²] or E[f'²]
             is not finite.
     """
-    function = activation(function)
+    return _kernel(activation(function), first, second, correlation, slope=False)
+
+
+def slope_kernel(
+    function: Activation | str, first: ArrayLike, second: ArrayLike, correlation: ArrayLike
+) -> Array:
+    """E[f'(u)·f'(v)] for Gaussian u, v; arguments and errors as `value_kernel` has them."""
+    return _kernel(activation(function), first, second, correlation, slope=True)
+
+
+def _kernel(
+    function: Activation, first: ArrayLike, second: ArrayLike, correlation: ArrayLike, *, slope: bool
+) -> Array:
     c = np.asarray(correlation, dtype=np.float64)
     # a correlation computed from data may exceed 1 in the last digits
     wrong = ~(np.abs(c) <= 1 + 1e-9)
@@ -67,8 +81,7 @@ def kernels(
     )
     distinct, place = np.unique(np.stack([q_u, q_v]), return_inverse=True)
     at_u, at_v = place.reshape(2, *c.shape)
-    parts = _expansions(function, distinct)
-    return tuple(_summed(part, at_u, at_v, c) for part in parts)  # type: ignore[return-value]
+    return _summed(_expansion(function, distinct, slope=slope), at_u, at_v, c)
 
 
 @dataclass(frozen=True)
@@ -90,42 +103,35 @@ class _Kink:
 
 
 def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
-    total = np.zeros(c.shape)
-    a = part.coefficients
-    for k in reversed(range(TERMS)):
-        total = total * c + a[u, k] * a[v, k]
     even, odd = _missing(part)
-    power = c**TERMS
-    total += power * (_shared(even, u, v) + c * _shared(odd, u, v))
-    for one in part.kinks:
-        for other in part.kinks:
-            total += one.weight[u] * other.weight[v] * _left_out(one, other, u, v, c)
-    return total
-
-
-def _left_out(one: _Kink, other: _Kink, u: NDArray, v: NDArray, c: Array) -> Array:
-    """The sum over all terms from `TERMS` on of a product of two ramps, or of two steps."""
-    kernel = ramp_kernel if one.ramp else step_kernel
-    series = np.zeros(c.shape)
+    # Horner's scheme for the series and for the terms of the kinks that it already holds, at once
+    total = _shared(even, u, v) + c * _shared(odd, u, v)
+    pairs = [(one, other) for one in part.kinks for other in part.kinks]
+    series = [(1.0, part.coefficients, part.coefficients)]
+    series += [(-1.0, *(kink.weight[:, None] * kink.coefficients for kink in pair)) for pair in pairs]
+    columns = [(sign, np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)) for sign, a, b in series]
     for k in reversed(range(TERMS)):
-        series = series * c + one.coefficients[u, k] * other.coefficients[v, k]
-    return kernel(one.threshold[u], other.threshold[v], c) - series
+        total = total * c
+        for sign, a, b in columns:
+            total += sign * a[k][u] * b[k][v]
+    for one, other in pairs:
+        kernel = ramp_kernel if one.ramp else step_kernel
+        total += one.weight[u] * other.weight[v] * kernel(one.threshold[u], other.threshold[v], c)
+    return total
 
 
 def _missing(part: _Expansion) -> tuple[Array, Array]:
     """What the series with its kinks lacks at c = 1 and c = -1, as the share of even and of odd powers."""
-    squares = part.coefficients**2
-    signs = (-1.0) ** np.arange(TERMS)
-    own = np.arange(len(squares))
     ends = []
-    for end, exact, series in (
-        (1.0, part.same, np.sum(squares, axis=1)),
-        (-1.0, part.opposite, squares @ signs),
-    ):
-        c = np.full(len(squares), end)
+    for end, exact in ((1.0, part.same), (-1.0, part.opposite)):
+        powers = end ** np.arange(TERMS)
+        series = part.coefficients**2 @ powers
         for one in part.kinks:
             for other in part.kinks:
-                series = series + one.weight * other.weight * _left_out(one, other, own, own, c)
+                kernel = ramp_kernel if one.ramp else step_kernel
+                whole = kernel(one.threshold, other.threshold, np.full(len(exact), end))
+                held = (one.coefficients * other.coefficients) @ powers
+                series = series + one.weight * other.weight * (whole - held)
         ends.append(exact - series)
     return (ends[0] + ends[1]) / 2, (ends[0] - ends[1]) / 2
 
@@ -136,18 +142,19 @@ def _shared(missing: Array, u: NDArray, v: NDArray) -> Array:
     return np.sign(missing[u]) * np.sqrt(np.maximum(product, 0.0))
 
 
-def _expansions(function: Activation, q: Array) -> tuple[_Expansion, _Expansion]:
-    exact = moments(function, q) if len(q) <= _MANY else None
-    if exact is not None:
+def _expansion(function: Activation, q: Array, *, slope: bool) -> _Expansion:
+    if len(q) <= _MANY:
         table = np.stack([_coefficients(function, float(one)) for one in q])
-        ends = np.stack([exact.second, exact.mirrored, exact.slope_second, exact.slope_mirrored], axis=1)
+        ends = _ends(function, q)
     else:
         table, ends = _interpolated(function, q)
-    value_kinks, slope_kinks = _kinks(function, q)
-    return (
-        _Expansion(table[:, 0], ends[:, 0], ends[:, 1], value_kinks),
-        _Expansion(table[:, 1], ends[:, 2], ends[:, 3], slope_kinks),
-    )
+    row = int(slope)
+    return _Expansion(table[:, row], ends[:, 2 * row], ends[:, 2 * row + 1], _kinks(function, q, slope=slope))
+
+
+def _ends(function: Activation, q: Array) -> Array:
+    at = moments(function, q)
+    return np.stack([at.second, at.mirrored, at.slope_second, at.slope_mirrored], axis=1)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -162,20 +169,21 @@ def _coefficients(function: Activation, variance: float) -> Array:
     return rows @ hermite(rule.nodes, TERMS).T
 
 
-def _kinks(function: Activation, q: Array) -> tuple[tuple[_Kink, ...], tuple[_Kink, ...]]:
+def _kinks(function: Activation, q: Array, *, slope: bool) -> tuple[_Kink, ...]:
     scale = np.sqrt(q)
-    ramps, steps = [], []
+    found = []
     for kink in kinks_of(function):
         beside = 1e-12 * max(1.0, abs(kink))
         before, after = function.derivative(np.array([kink - beside, kink + beside]))
-        jump = float(after - before)
         # at variance 0 nothing is expanded; the kink lies at infinity
-        threshold = np.where(scale > 0, kink / np.where(scale > 0, scale, 1.0), 40.0)
-        threshold = np.clip(threshold, -40.0, 40.0)
-        height = np.where(scale > 0, jump, 0.0)
-        ramps.append(_Kink(threshold, height * scale, ramp_coefficients(threshold, TERMS), ramp=True))
-        steps.append(_Kink(threshold, height, step_coefficients(threshold, TERMS), ramp=False))
-    return tuple(ramps), tuple(steps)
+        threshold = np.where(scale > 0, kink / np.where(scale > 0, scale, 1.0), _FAR)
+        threshold = np.clip(threshold, -_FAR, _FAR)
+        height = np.where(scale > 0, float(after - before), 0.0)
+        if slope:
+            found.append(_Kink(threshold, height, step_coefficients(threshold, TERMS), ramp=False))
+        else:
+            found.append(_Kink(threshold, height * scale, ramp_coefficients(threshold, TERMS), ramp=True))
+    return tuple(found)
 
 
 def _interpolated(function: Activation, q: Array) -> tuple[Array, Array]:
@@ -192,8 +200,7 @@ def _interpolated(function: Activation, q: Array) -> tuple[Array, Array]:
     points = (low + high) / 2 + (high - low) / 2 * np.cos(angle)
     at = np.exp(points)
     known = np.stack([_coefficients(function, float(one)) for one in at])
-    exact = moments(function, at)
-    ends = np.stack([exact.second, exact.mirrored, exact.slope_second, exact.slope_mirrored], axis=1)
+    ends = _ends(function, at)
     root = np.sqrt(at)[:, None]
     rows = np.concatenate([known[:, 0] / root, known[:, 1], ends[:, :2] / root**2, ends[:, 2:]], axis=1)
     distance = logs[:, None] - points

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evenflow.errors import SpecError
-from evenflow.predict.correlation import kernels
+from evenflow.predict.correlation import value_kernel
 from evenflow.predict.gaussian import checked_variance, moments
 from evenflow.predict.roots import crossings
 from evenflow.spec.activation import Activation, activation
@@ -82,7 +82,7 @@ def correlation_map(
     Poole et al. 2016, equation 5. Its slope at c = 1, for q a fixed point, is χ₁.
     """
     check_draw(weight_variance, bias_variance)
-    value, _ = kernels(function, variance, variance, correlation)
+    value = value_kernel(function, variance, variance, correlation)
     after = variance_map(function, variance, weight_variance, bias_variance)
     return np.clip((weight_variance * value + bias_variance) / after, -1.0, 1.0)
 

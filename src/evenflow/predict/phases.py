@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from evenflow.predict.correlation import kernels
+from evenflow.predict.correlation import slope_kernel
 from evenflow.predict.meanfield import (
     AT_ZERO,
     LARGEST,
@@ -22,6 +22,7 @@ from evenflow.predict.meanfield import (
     correlation_map,
     depth_scale,
     settled_variance,
+    variance_map,
     variance_slope,
 )
 from evenflow.predict.roots import crossings
@@ -44,7 +45,8 @@ class Phase:
         variance_scale: ξ_q = -1/ln slope_q, in layers.
         correlation_scale: ξ_c = -1/ln of `correlation_slope`.
         gradient_scale: ξ_∇ = -1/ln χ₁; negative where gradients explode.
-        trainable_depth: 6·ξ_c layers, an empirical rule for plain networks (Schoenholz et al. 2017).
+        trainable_depth: 6·ξ_c layers, an empirical rule for plain networks (Schoenholz et al. 2017). The rule was
+            found where the variance settles; where it fades or grows on, 6·|ξ_∇| stands in for it.
     """
 
     name: Literal["ordered", "critical", "chaotic"]
@@ -64,8 +66,8 @@ def phase(
 ) -> Phase:
     """The phase of a plain network with weights of variance σ_w²/fan_in and biases of variance σ_b².
 
-    Where the variance fades or grows without bound, the numbers are those of the limit (in practice 10⁻²⁴ or
-    10⁸), and c* is 1 in the ordered and the critical phase.
+    Where the variance fades or grows without bound, the numbers are those of the limit (read at 10⁻²⁴ or 10⁸);
+    softplus with He's weights is ordered at every variance it passes, and χ₁ rises to 1 with the depth.
 
     Args:
         function: an activation or its name.
@@ -86,19 +88,21 @@ def phase(
     at = min(max(variance, AT_ZERO), LARGEST)
     chi_1 = float(chi(function, at, weight_variance))
     slope = float(variance_slope(function, at, weight_variance))
-    correlation = 1.0
-    if chi_1 > 1 + NEUTRAL and variance > 0:
+    bounded = 0 < variance < math.inf
+    # the limit of an infinite variance is only read off at a large one
+    near = NEUTRAL if variance < math.inf else 1e-3
+    name = _name(chi_1)
+    chi_1, slope = (1.0 if abs(one - 1) < near else one for one in (chi_1, slope))
+    shrink = 1.0 if bounded else at / float(variance_map(function, at, weight_variance, bias_variance))
+    correlation, correlation_slope = 1.0, chi_1 * shrink
+    if abs(correlation_slope - 1) < near:
+        correlation_slope = 1.0
+    if correlation_slope > 1:
         correlation = _correlation(function, at, weight_variance, bias_variance)
-    correlation_slope = chi_1
-    if correlation < 1:
-        correlation_slope = weight_variance * float(kernels(function, at, at, correlation)[1])
-        if math.isinf(variance):  # the map is normalised by the variance one layer on
-            correlation_slope /= max(slope, 1e-300)
-    elif math.isinf(variance) or variance == 0:
-        correlation_slope = chi_1 / slope if slope > 0 else chi_1
+        correlation_slope = weight_variance * float(slope_kernel(function, at, at, correlation)) * shrink
     scale = depth_scale(correlation_slope)
     return Phase(
-        name=_name(chi_1),
+        name=name,
         variance=variance,
         variance_slope=slope,
         chi=chi_1,
@@ -107,7 +111,7 @@ def phase(
         variance_scale=depth_scale(slope),
         correlation_scale=scale,
         gradient_scale=depth_scale(chi_1),
-        trainable_depth=SCALES_TRAINABLE * abs(scale),
+        trainable_depth=SCALES_TRAINABLE * abs(scale if bounded else depth_scale(chi_1)),
     )
 
 
