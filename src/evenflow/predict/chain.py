@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 
 from evenflow.errors import SpecError
 from evenflow.spec.activation import Activation, activation
@@ -93,7 +95,7 @@ def chain(
         points = numbers["pre-activations"]
         slopes = [float(one.derivative(points[i % len(points)])) for i, one in enumerate(each)]
     factors = [slope * w for slope, w in zip(slopes, weight, strict=True)]
-    remaining = [math.prod(factors[count - k :]) for k in range(1, count + 1)]
+    remaining = tuple(accumulate(reversed(factors), mul))
     sizes = [abs(slope) for slope in slopes] + [abs(w) for w in weight]
     log10 = math.fsum(math.log10(size) for size in sizes) if all(sizes) else -math.inf
     return Chain(
@@ -103,7 +105,7 @@ def chain(
         tuple(factors),
         remaining[-1],
         log10,
-        tuple(remaining),
+        remaining,
     )
 
 

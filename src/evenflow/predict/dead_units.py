@@ -108,8 +108,10 @@ def dead_fractions(
     if depth < 1:
         raise SpecError(f"a network has 1 hidden layer or more, not {depth}")
     x = np.asarray(inputs, dtype=np.float64)
-    if x.ndim != 2 or not x.size or not np.isfinite(x).all():
-        raise SpecError(f"inputs are a finite array of shape (inputs, features), not one of shape {x.shape}")
+    if x.ndim != 2 or not x.size:
+        raise SpecError(f"inputs are an array of shape (inputs, features), not one of shape {x.shape}")
+    if not np.isfinite(x).all():
+        raise SpecError("inputs hold a number that is not finite")
     chosen = x[np.linspace(0, len(x) - 1, min(len(x), SAMPLE)).astype(int)]
     times = len(x) / len(chosen)
     covariance = weight_variance * (chosen @ chosen.T) / x.shape[1] + bias_variance
