@@ -42,7 +42,7 @@ def test_it_is_the_derivative_of_a_chain_of_units():
     _, points = forward(x)
     found = chain(names, weights, at=points)
     numeric = (forward(x + 1e-6)[0] - forward(x - 1e-6)[0]) / 2e-6
-    assert found.gradient == pytest.approx(numeric, rel=1e-8)
+    assert found.gradient == pytest.approx(numeric, rel=1e-6)
     assert found.remaining[0] == pytest.approx(found.factors[-1])
     assert found.remaining == pytest.approx(np.cumprod(found.factors[::-1]))
 
@@ -70,11 +70,17 @@ def test_a_closed_gate_stops_everything():
             "a chain of 2 hops takes at most 2 of each; a sequence of 3 was given",
         ),
         (lambda: chain("relu", math.inf), "the weights of a chain are finite numbers, not inf"),
-        (lambda: chain("relu", 1.0, at=math.nan), "the pre-activations of a chain are finite numbers, not nan"),
-        (lambda: chain("cubic", 1.0), 'activation "cubic" has no largest slope; give the pre-activations with at=...'),
+        (
+            lambda: chain("relu", 1.0, at=math.nan),
+            "the pre-activations of a chain are finite numbers, not nan",
+        ),
+        (
+            lambda: chain("cubic", 1.0),
+            'activation "cubic" has no largest slope; give the pre-activations with at=...',
+        ),
         (
             lambda: chain("rellu", 1.0),
-            "activation \"rellu\" is not known; did you mean \"relu\"? 'evenflow activations' lists all 17.",
+            'activation "rellu" is not known; did you mean "relu"? \'evenflow activations\' lists all 17.',
         ),
     ],
 )

@@ -41,10 +41,12 @@ def test_erf_has_its_closed_form(first, second, value_error, slope_error):
     value = 2 / math.pi * np.arcsin(covariance / math.sqrt((1 + u) * (1 + v)))
     slope = 4 / math.pi / np.sqrt((1 + u) * (1 + v) - covariance**2)
     assert value_kernel("erf", first, second, CORRELATIONS) == pytest.approx(value, abs=value_error)
-    assert slope_kernel("erf", first, second, CORRELATIONS) == pytest.approx(slope, abs=slope_error * slope[-1])
+    assert slope_kernel("erf", first, second, CORRELATIONS) == pytest.approx(
+        slope, abs=slope_error * slope[-1]
+    )
 
 
-def _nested(function, kinks, first, second, c):
+def _double_integral(function, first, second, c):
     """E[g(u)·g(v)] as a double integral of g against the density."""
     from scipy.integrate import dblquad
 
@@ -52,22 +54,21 @@ def _nested(function, kinks, first, second, c):
 
     def integrand(w, z):
         return (
-            function(a * z) * function(b * (c * z + side * w)) * math.exp(-(z * z + w * w) / 2) / (2 * math.pi)
+            function(a * z)
+            * function(b * (c * z + side * w))
+            * math.exp(-(z * z + w * w) / 2)
+            / (2 * math.pi)
         )
 
-    cuts = sorted({-9.0, 0.0, 9.0, *(kink / a for kink in kinks if abs(kink / a) < 9)})
-    total = 0.0
-    for low, high in zip(cuts[:-1], cuts[1:], strict=True):
-        total += dblquad(integrand, low, high, -9, 9, epsabs=1e-9, epsrel=1e-9)[0]
-    return total
+    return dblquad(integrand, -9, 9, -9, 9, epsabs=1e-9, epsrel=1e-9)[0]
 
 
-@pytest.mark.parametrize("name", ["tanh", "own", "softplus"])
+@pytest.mark.parametrize("name", ["tanh", pytest.param("own", marks=pytest.mark.slow), "softplus"])
 def test_smooth_activations_equal_dblquad(name):
     function = activation(name)
-    expected = _nested(function, (), 0.5, 2.0, 0.6)
+    expected = _double_integral(function, 0.5, 2.0, 0.6)
     assert float(value_kernel(name, 0.5, 2.0, 0.6)) == pytest.approx(expected, abs=1e-8)
-    expected = _nested(function.derivative, (), 0.5, 2.0, 0.6)
+    expected = _double_integral(function.derivative, 0.5, 2.0, 0.6)
     assert float(slope_kernel(name, 0.5, 2.0, 0.6)) == pytest.approx(expected, abs=1e-8)
 
 
@@ -90,7 +91,9 @@ def test_the_ends_are_exact(name, q):
     ends = np.array([1.0, -1.0])
     scale = float(exact.second)
     assert value_kernel(name, q, q, ends) == pytest.approx([exact.second, exact.mirrored], abs=1e-12 * scale)
-    assert slope_kernel(name, q, q, ends) == pytest.approx([exact.slope_second, exact.slope_mirrored], abs=1e-12)
+    assert slope_kernel(name, q, q, ends) == pytest.approx(
+        [exact.slope_second, exact.slope_mirrored], abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["relu", "selu", "tanh", "hardswish", "own"])
@@ -126,7 +129,9 @@ def test_relu_is_scale_invariant(scale, q, c):
     )
 
 
-@pytest.mark.parametrize(("t", "s", "c"), [(0.5, -1.0, 0.3), (0.0, 0.7, -0.6), (-1.2, 0.0, 0.9), (2.0, 2.0, 0.5)])
+@pytest.mark.parametrize(
+    ("t", "s", "c"), [(0.5, -1.0, 0.3), (0.0, 0.7, -0.6), (-1.2, 0.0, 0.9), (2.0, 2.0, 0.5)]
+)
 def test_two_thresholds_agree_with_the_integral(t, s, c):
     from scipy.integrate import quad
     from scipy.special import ndtr

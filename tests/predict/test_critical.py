@@ -62,7 +62,11 @@ def test_half_stable_variances_drift_slowly(name, steepest):
     ("name", "kind", "verdict"),
     [
         ("relu", "scale-invariant", "relu is critical at σ_w² = 2, σ_b² = 0, at any variance"),
-        ("leaky_relu:0.5", "scale-invariant", "leaky_relu:0.5 is critical at σ_w² = 1.6, σ_b² = 0, at any variance"),
+        (
+            "leaky_relu:0.5",
+            "scale-invariant",
+            "leaky_relu:0.5 is critical at σ_w² = 1.6, σ_b² = 0, at any variance",
+        ),
         ("tanh", "stable", "tanh has a stable critical initialisation"),
         ("elu", "stable", "elu has a stable critical initialisation"),
         ("selu", "stable", "selu has a stable critical initialisation"),

@@ -1,0 +1,49 @@
+"""Theory: what a network's signals and gradients do at initialisation, computed without training.
+
+NumPy and `scipy.special` only. Everything rests on Gaussian expectations of the activation and its slope
+(`gaussian`, `correlation`), which exist for any activation, the user's own included.
+"""
+
+from evenflow.predict.chain import Chain, chain
+from evenflow.predict.correlation import slope_kernel, value_kernel
+from evenflow.predict.critical import CriticalLine, CriticalPoint, critical_line, critical_point
+from evenflow.predict.dead_units import born_dead, dead_fractions
+from evenflow.predict.gaussian import Moments, moments
+from evenflow.predict.meanfield import (
+    FixedPoint,
+    chi,
+    correlation_map,
+    depth_scale,
+    fixed_points,
+    gain,
+    settled_variance,
+    variance_map,
+    variance_slope,
+)
+from evenflow.predict.phases import Phase, phase
+
+__all__ = [
+    "Chain",
+    "CriticalLine",
+    "CriticalPoint",
+    "FixedPoint",
+    "Moments",
+    "Phase",
+    "born_dead",
+    "chain",
+    "chi",
+    "correlation_map",
+    "critical_line",
+    "critical_point",
+    "dead_fractions",
+    "depth_scale",
+    "fixed_points",
+    "gain",
+    "moments",
+    "phase",
+    "settled_variance",
+    "slope_kernel",
+    "value_kernel",
+    "variance_map",
+    "variance_slope",
+]

@@ -82,7 +82,9 @@ def chain(
         if not length:
             raise SpecError(f"a chain needs {what}; none were given")
     if longest > count:
-        raise SpecError(f"a chain of {count} hops takes at most {count} of each; a sequence of {longest} was given")
+        raise SpecError(
+            f"a chain of {count} hops takes at most {count} of each; a sequence of {longest} was given"
+        )
     for what, values in numbers.items():
         for value in values:
             if not math.isfinite(value):

@@ -112,7 +112,11 @@ def critical_line(function: Activation | str) -> CriticalLine:
     if is_scale_invariant(function):
         weight = float(critical_values(function, 1.0)[0])
         return CriticalLine(
-            name, "scale-invariant", 0.0, 0.0, f"{name} is critical at σ_w² = {weight:.6g}, σ_b² = 0, at any variance"
+            name,
+            "scale-invariant",
+            0.0,
+            0.0,
+            f"{name} is critical at σ_w² = {weight:.6g}, σ_b² = 0, at any variance",
         )
     grid = np.geomspace(LEAST, LARGEST, 81)
     bias = critical_values(function, grid)[1]
@@ -129,7 +133,9 @@ def critical_line(function: Activation | str) -> CriticalLine:
     unstable = np.flatnonzero(excess > 1e-9)
     if not len(unstable):
         since = "" if starts == 0 else f" from variance {starts:.4g} on"
-        return CriticalLine(name, "stable", starts, starts, f"{name} has a stable critical initialisation{since}")
+        return CriticalLine(
+            name, "stable", starts, starts, f"{name} has a stable critical initialisation{since}"
+        )
     last = int(unstable[-1])
     if last == len(grid) - 1:
         verdict = f"{name} has critical initialisations, but at none of them is the variance stable"

@@ -164,7 +164,9 @@ def gain(function: Activation | str, variance: float = 1.0, *, centred: bool = F
     power = float(at.second - (at.mean**2 if centred else 0.0))
     if power <= 0 or variance <= 0:
         name = activation(function).name
-        raise SpecError(f'activation "{name}" has no gain at variance {variance:g}: what it puts out does not vary')
+        raise SpecError(
+            f'activation "{name}" has no gain at variance {variance:g}: what it puts out does not vary'
+        )
     return math.sqrt(variance / power)
 
 
@@ -186,7 +188,9 @@ def is_scale_invariant(function: Activation | str) -> bool:
     """Whether f(s·z) = s·f(z) for every s > 0, as for ReLU and Leaky ReLU: no variance is special then."""
     function = activation(function)
     z = np.array([-31.7, -3.1, -0.37, 0.0, 0.53, 2.9, 41.3])
-    return bool(all(np.allclose(function(s * z), s * function(z), rtol=1e-12, atol=0) for s in (0.01, 3.0, 100.0)))
+    return bool(
+        all(np.allclose(function(s * z), s * function(z), rtol=1e-12, atol=0) for s in (0.01, 3.0, 100.0))
+    )
 
 
 def check_draw(weight_variance: float, bias_variance: float) -> None:

@@ -28,7 +28,9 @@ def crossings(function: Callable[[Array], Array], grid: Array) -> Array:
     return np.array([_root(function, grid[i], grid[i + 1], values[i], values[i + 1]) for i in change])
 
 
-def _root(function: Callable[[Array], Array], low: float, high: float, at_low: float, at_high: float) -> float:
+def _root(
+    function: Callable[[Array], Array], low: float, high: float, at_low: float, at_high: float
+) -> float:
     side = 0
     for turn in range(_HALVINGS):
         middle = (low * at_high - high * at_low) / (at_high - at_low)
