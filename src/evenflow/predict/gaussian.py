@@ -65,11 +65,6 @@ class Moments:
     mirrored: Array
     slope_mirrored: Array
 
-    @property
-    def gradient_multiplier(self) -> Array:
-        """D(q) = E[f'²]: times σ_w² it is χ₁ (Schoenholz et al. 2017, equation 6)."""
-        return self.slope_second
-
 
 def moments(function: Activation | str, variance: ArrayLike) -> Moments:
     """The expectations of an activation at one variance or many; each is computed once and kept.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evenflow.errors import SpecError
-from evenflow.predict.chain import chain
+from evenflow.predict.scalar_chain import chain
 from evenflow.spec.activation import activation, register_activation
 
 
