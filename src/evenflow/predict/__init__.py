@@ -4,7 +4,6 @@ NumPy and `scipy.special` only. Everything rests on Gaussian expectations of the
 (`gaussian`, `correlation`), which exist for any activation, the user's own included.
 """
 
-from evenflow.predict.scalar_chain import Chain, chain
 from evenflow.predict.correlation import slope_kernel, value_kernel
 from evenflow.predict.critical import CriticalLine, CriticalPoint, critical_line, critical_point
 from evenflow.predict.dead_units import born_dead, dead_fractions
@@ -21,6 +20,7 @@ from evenflow.predict.meanfield import (
     variance_slope,
 )
 from evenflow.predict.phases import Phase, phase
+from evenflow.predict.scalar_chain import Chain, chain
 
 __all__ = [
     "Chain",

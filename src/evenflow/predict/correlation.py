@@ -7,8 +7,13 @@ Daniely, Frostig & Singer 2016, section 4)::
     E[f(u)·f(v)] = Σ_k a_k(q_u)·a_k(q_v)·c^k
 
 The sum stops after `TERMS`. Of what is left out, the part of kinks is known in closed form (`orthants`) and
-added; what then still lacks at c = 1 and c = -1, where one integral gives the exact value, is put on the next
-even and the next odd power, so that both ends are exact.
+added; what then still lacks at c = 1 and c = -1, where one integral gives the exact value, is continued as two
+geometric series, of the even and of the odd powers, so that both ends are exact for inputs of one variance.
+
+Measured against closed forms (ReLU, erf) and nested integrals (tanh, SELU, Hardswish), as a share of E[f²] and of
+E[f'²]: ReLU 10⁻¹⁵; at variances up to 3, smooth activations 10⁻¹³ and kinked or bent ones 10⁻⁷ and 2·10⁻⁵; at
+variance 30, c = 0.999, 3·10⁻⁶ and 2·10⁻⁴; at variance 100, 10⁻⁴ and 3·10⁻³. Where a saturating activation is
+nearly a step (variance 10⁴) and c is between 0.99 and 1, the value is known to 1 % only and the slope is not.
 
 >>> round(float(value_kernel("relu", 1.0, 1.0, 0.0)), 12)  # the arc-cosine kernel, 1/(2π)
 0.159154943092
@@ -40,6 +45,7 @@ Array = NDArray[np.float64]
 
 TERMS = 160  # even, so that the next powers are an even and an odd one
 _POINTS_A_DECADE = 32  # of interpolation in log q; 24 already reach the last digit at the highest term
+_LAST = 16  # terms whose mean stands for the last one: at a kink they oscillate
 _FAR = 40.0  # standard deviations: nothing lies beyond
 _MANY = 48  # from so many distinct variances on, interpolating is cheaper than integrating
 
@@ -103,9 +109,9 @@ class _Kink:
 
 
 def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
-    even, odd = _missing(part)
     # Horner's scheme for the series and for the terms of the kinks that it already holds, at once
-    total = _shared(even, u, v) + c * _shared(odd, u, v)
+    even, odd = _tails(part)
+    total = _tail(even, u, v, c) + c * _tail(odd, u, v, c)
     pairs = [(one, other) for one in part.kinks for other in part.kinks]
     series = [(1.0, part.coefficients, part.coefficients)]
     series += [(-1.0, *(kink.weight[:, None] * kink.coefficients for kink in pair)) for pair in pairs]
@@ -120,9 +126,12 @@ def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
     return total
 
 
-def _missing(part: _Expansion) -> tuple[Array, Array]:
-    """What the series with its kinks lacks at c = 1 and c = -1, as the share of even and of odd powers."""
-    ends = []
+def _tails(part: _Expansion) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """What the series with its kinks lacks at c = 1 and c = -1, as a geometric series of even and one of odd powers.
+
+    Each is given by its first term and its ratio, which follow from its sum and from the last terms before it.
+    """
+    ends, squares = [], part.coefficients**2
     for end, exact in ((1.0, part.same), (-1.0, part.opposite)):
         powers = end ** np.arange(TERMS)
         series = part.coefficients**2 @ powers
@@ -133,13 +142,23 @@ def _missing(part: _Expansion) -> tuple[Array, Array]:
                 held = (one.coefficients * other.coefficients) @ powers
                 series = series + one.weight * other.weight * (whole - held)
         ends.append(exact - series)
-    return (ends[0] + ends[1]) / 2, (ends[0] - ends[1]) / 2
+    kinked = sum((kink.weight[:, None] * kink.coefficients for kink in part.kinks), np.zeros((1, 1)))
+    last = squares[:, -_LAST:] - np.broadcast_to(kinked, squares.shape)[:, -_LAST:] ** 2
+    parities = []
+    for missing, parity in (((ends[0] + ends[1]) / 2, 0), ((ends[0] - ends[1]) / 2, 1)):
+        before = np.mean(last[:, parity::2], axis=1)
+        together = missing * before > 0
+        ratio = np.where(together, missing / np.where(together, missing + before, 1.0), 0.0)
+        parities.append((missing * (1 - ratio), ratio))
+    return parities[0], parities[1]
 
 
-def _shared(missing: Array, u: NDArray, v: NDArray) -> Array:
-    """What two inputs of different variance lack together: the geometric mean, where the signs agree."""
-    product = missing[u] * missing[v]
-    return np.sign(missing[u]) * np.sqrt(np.maximum(product, 0.0))
+def _tail(tail: tuple[Array, Array], u: NDArray, v: NDArray, c: Array) -> Array:
+    """The geometric series of two inputs: the geometric means of first terms and ratios, where the signs agree."""
+    first, ratio = tail
+    start = np.sign(first[u]) * np.sqrt(np.maximum(first[u] * first[v], 0.0))
+    # at ratio 1 - 1e-16 the first term has vanished with the denominator
+    return start / np.maximum(1 - np.sqrt(ratio[u] * ratio[v]) * c * c, 1e-15)
 
 
 def _expansion(function: Activation, q: Array, *, slope: bool) -> _Expansion:
