@@ -39,6 +39,7 @@ def test_selu_keeps_its_famous_fixed_point():
 @pytest.mark.parametrize(
     ("name", "weight_variance", "variance", "chi_1", "called"),
     [
+        ("softplus", 2.0, math.inf, 1.0, "ordered"),
         ("tanh", 25 / 9, 1.178, 1.2098, "chaotic"),
         ("tanh", 2.0, 0.618, 1.1055, "chaotic"),
         ("sigmoid", 1.0, 0.265, 0.0557, "ordered"),
@@ -54,6 +55,12 @@ def test_phases(name, weight_variance, variance, chi_1, called):
     found = phase(name, weight_variance)
     assert (round(found.variance, 3), found.name) == (variance, called)
     assert found.chi == pytest.approx(chi_1, abs=6e-5)
+
+
+def test_an_oscillating_activation_that_grows_without_bound_takes_no_time_or_memory():
+    found = phase("own", 2.2, 0.1)
+    assert found.variance == math.inf
+    assert found.chi == pytest.approx(2.2 * (0.5 + 0.045), rel=0.01)  # E[(0.3·cos)²] is 0.045
 
 
 def test_the_numbers_of_a_phase_fit_together():

@@ -46,6 +46,7 @@ Array = NDArray[np.float64]
 TERMS = 160  # even, so that the next powers are an even and an odd one
 _POINTS_A_DECADE = 32  # of interpolation in log q; 24 already reach the last digit at the highest term
 _LAST = 16  # terms whose mean stands for the last one: at a kink they oscillate
+_CHUNK = 16384  # nodes
 _FAR = 40.0  # standard deviations: nothing lies beyond
 _MANY = 48  # from so many distinct variances on, interpolating is cheaper than integrating
 
@@ -185,7 +186,12 @@ def _coefficients(function: Activation, variance: float) -> Array:
         return constants
     rule = settled_rule(function, variance)
     rows = rule.values[[0, 3]] * rule.weights
-    return rows @ hermite(rule.nodes, TERMS).T
+    # an activation that oscillates needs many nodes at a large variance; in parts they fit into memory
+    parts = range(0, rule.nodes.size, _CHUNK)
+    return sum(
+        (rows[:, i : i + _CHUNK] @ hermite(rule.nodes[i : i + _CHUNK], TERMS).T for i in parts),
+        np.zeros((2, TERMS)),
+    )
 
 
 def _kinks(function: Activation, q: Array, *, slope: bool) -> tuple[_Kink, ...]:

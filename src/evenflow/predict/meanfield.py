@@ -26,7 +26,10 @@ from evenflow.spec.activation import Activation, activation
 
 Array = NDArray[np.float64]
 
-LEAST, LARGEST = 1e-8, 1e8  # the variances among which fixed points are searched
+LEAST, LARGEST = (
+    1e-8,
+    1e4,
+)  # the variances among which fixed points are searched, before `largest` stretches them
 AT_ZERO = 1e-24  # stands for the limit q → 0, where ratios of two vanishing moments are wanted
 NEUTRAL = 1e-9  # how near 1 a slope counts as 1
 
@@ -90,7 +93,7 @@ def correlation_map(
 def fixed_points(
     function: Activation | str, weight_variance: float, bias_variance: float = 0.0
 ) -> tuple[FixedPoint, ...]:
-    """The fixed points of the variance map from 0 to 10⁸, in rising order.
+    """The fixed points of the variance map from 0 to `largest`, in rising order.
 
     Every one is found that a scan of eight steps a decade, with the turning points of q' - q added, brackets.
     Where every variance is a fixed point (ReLU at σ_w² = 2), none is isolated and the result is empty.
@@ -110,7 +113,8 @@ def fixed_points(
     def turning(q: Array) -> Array:
         return variance_slope(function, q, weight_variance) - 1
 
-    grid = np.geomspace(LEAST, LARGEST, 129)
+    end = largest(weight_variance, bias_variance)
+    grid = np.geomspace(LEAST, end, 1 + math.ceil(8 * math.log10(end / LEAST)))
     grid = np.unique(np.concatenate([grid, crossings(turning, grid)]))
     found = [float(q) for q in crossings(growth, grid)]
     if bias_variance == 0 and function(0.0) == 0:
@@ -129,10 +133,10 @@ def settled_variance(
     function = activation(function)
     check_draw(weight_variance, bias_variance)
     checked_variance(function, start)
-    q = float(start)
+    q, end = float(start), max(float(start), largest(weight_variance, bias_variance))
     for _ in range(100):
         after = float(variance_map(function, q, weight_variance, bias_variance))
-        if abs(after - q) <= 1e-12 * after or after > LARGEST:
+        if abs(after - q) <= 1e-12 * after or after > end:
             q = after
             break
         q = after
@@ -182,6 +186,11 @@ def depth_scale(factor: float) -> float:
         return 0.0
     # the logarithm of a factor that is 1 to the last digits is noise
     return math.inf if abs(factor - 1) < NEUTRAL else -1 / math.log(factor)
+
+
+def largest(weight_variance: float, bias_variance: float) -> float:
+    """The variance from which growth counts as unbounded: 10⁴, or 10⁴ times σ_w² or σ_b² where one exceeds 1."""
+    return LARGEST * max(1.0, weight_variance, bias_variance)
 
 
 def is_scale_invariant(function: Activation | str) -> bool:

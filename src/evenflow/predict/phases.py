@@ -16,11 +16,11 @@ import numpy as np
 from evenflow.predict.correlation import slope_kernel
 from evenflow.predict.meanfield import (
     AT_ZERO,
-    LARGEST,
     NEUTRAL,
     chi,
     correlation_map,
     depth_scale,
+    largest,
     settled_variance,
     variance_map,
     variance_slope,
@@ -66,7 +66,7 @@ def phase(
 ) -> Phase:
     """The phase of a plain network with weights of variance σ_w²/fan_in and biases of variance σ_b².
 
-    Where the variance fades or grows without bound, the numbers are those of the limit (read at 10⁻²⁴ or 10⁸);
+    Where the variance fades or grows without bound, the numbers are those of the limit (read at 10⁻²⁴ or at `meanfield.largest`, there to 1 %);
     softplus with He's weights is ordered at every variance it passes, and χ₁ rises to 1 with the depth.
 
     Args:
@@ -85,12 +85,12 @@ def phase(
     """
     function = activation(function)
     variance = settled_variance(function, weight_variance, bias_variance, start)
-    at = min(max(variance, AT_ZERO), LARGEST)
+    at = min(max(variance, AT_ZERO), largest(weight_variance, bias_variance))
     chi_1 = float(chi(function, at, weight_variance))
     slope = float(variance_slope(function, at, weight_variance))
     bounded = 0 < variance < math.inf
     # the limit of an infinite variance is only read off at a large one
-    near = NEUTRAL if variance < math.inf else 1e-3
+    near = NEUTRAL if variance < math.inf else 1e-2
     name = _name(chi_1)
     chi_1, slope = (1.0 if abs(one - 1) < near else one for one in (chi_1, slope))
     shrink = 1.0 if bounded else at / float(variance_map(function, at, weight_variance, bias_variance))
