@@ -66,7 +66,8 @@ def phase(
 ) -> Phase:
     """The phase of a plain network with weights of variance σ_w²/fan_in and biases of variance σ_b².
 
-    Where the variance fades or grows without bound, the numbers are those of the limit (read at 10⁻²⁴ or at `meanfield.largest`, there to 1 %);
+    Where the variance fades or grows without bound, the numbers are those of the limit (read at 10⁻²⁴ or,
+    to 1 %, at `meanfield.largest`);
     softplus with He's weights is ordered at every variance it passes, and χ₁ rises to 1 with the depth.
 
     Args:
