@@ -21,7 +21,7 @@ def loaded_after(code: str) -> set[str]:
         "import evenflow",
         "import evenflow; evenflow.Network; evenflow.Study; evenflow.activation('gelu')",
         "import evenflow; evenflow.Table; evenflow.Store; evenflow.summarise",
-        "from evenflow import predict; predict.phase('tanh', 2.0); predict.dead_fractions('relu', [[1.0]], 2, 2.0)",
+        "from evenflow import theory; theory.phase('tanh', 2.0); theory.dead_fractions('relu', [[1.0]], 2, 2.0)",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['--help'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--help'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--show'])\nexcept SystemExit:\n    pass",

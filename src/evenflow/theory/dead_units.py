@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr
 
 from evenflow.errors import SpecError
-from evenflow.predict.correlation import value_kernel
-from evenflow.predict.meanfield import check_draw
 from evenflow.spec.activation import Activation, activation
 from evenflow.spec.properties import properties
 from evenflow.spec.quadrature import gaussian_mean
+from evenflow.theory.correlation import value_kernel
+from evenflow.theory.meanfield import check_draw
 
 Array = NDArray[np.float64]
 

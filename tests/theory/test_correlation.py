@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenflow.errors import SpecError
-from evenflow.predict.correlation import slope_kernel, value_kernel
-from evenflow.predict.gaussian import kinks_of, moments
-from evenflow.predict.orthants import ramp_kernel, step_kernel
 from evenflow.spec.activation import activation, activation_names, register_activation
+from evenflow.theory.correlation import slope_kernel, value_kernel
+from evenflow.theory.gaussian import kinks_of, moments
+from evenflow.theory.orthants import ramp_kernel, step_kernel
 
 CORRELATIONS = np.array([-1.0, -0.9, -0.3, 0.0, 0.3, 0.7, 0.99, 0.999999, 1.0])
 NAMES = activation_names()[:15]
@@ -153,7 +153,7 @@ def test_two_thresholds_agree_with_the_integral(t, s, c):
 
 def test_a_kink_makes_plain_series_wrong_near_1():
     """The reason for the closed forms: 160 terms alone leave 2 % of ReLU's slope kernel out at c = 1."""
-    from evenflow.predict import correlation
+    from evenflow.theory import correlation
 
     alone = correlation._coefficients(activation("relu"), 1.0)[1]
     assert np.sum(alone**2) < 0.5 * 0.985

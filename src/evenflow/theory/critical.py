@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evenflow.errors import SpecError
-from evenflow.predict.gaussian import moments
-from evenflow.predict.meanfield import is_scale_invariant
-from evenflow.predict.roots import crossings
 from evenflow.spec.activation import Activation, activation
+from evenflow.theory.gaussian import moments
+from evenflow.theory.meanfield import is_scale_invariant
+from evenflow.theory.roots import crossings
 
 Array = NDArray[np.float64]
 Kind = Literal["scale-invariant", "stable", "half-stable", "none"]

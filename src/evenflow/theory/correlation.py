@@ -31,15 +31,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evenflow.errors import SpecError
-from evenflow.predict.gaussian import checked_variance, kinks_of, moments, settled_rule
-from evenflow.predict.orthants import (
+from evenflow.spec.activation import Activation, activation
+from evenflow.theory.gaussian import checked_variance, kinks_of, moments, settled_rule
+from evenflow.theory.orthants import (
     hermite,
     ramp_coefficients,
     ramp_kernel,
     step_coefficients,
     step_kernel,
 )
-from evenflow.spec.activation import Activation, activation
 
 Array = NDArray[np.float64]
 

@@ -4,11 +4,11 @@ NumPy and `scipy.special` only. Everything rests on Gaussian expectations of the
 (`gaussian`, `correlation`), which exist for any activation, the user's own included.
 """
 
-from evenflow.predict.correlation import slope_kernel, value_kernel
-from evenflow.predict.critical import CriticalLine, CriticalPoint, critical_line, critical_point
-from evenflow.predict.dead_units import born_dead, dead_fractions
-from evenflow.predict.gaussian import Moments, moments
-from evenflow.predict.meanfield import (
+from evenflow.theory.correlation import slope_kernel, value_kernel
+from evenflow.theory.critical import CriticalLine, CriticalPoint, critical_line, critical_point
+from evenflow.theory.dead_units import born_dead, dead_fractions
+from evenflow.theory.gaussian import Moments, moments
+from evenflow.theory.meanfield import (
     FixedPoint,
     chi,
     correlation_map,
@@ -19,8 +19,8 @@ from evenflow.predict.meanfield import (
     variance_map,
     variance_slope,
 )
-from evenflow.predict.phases import Phase, phase
-from evenflow.predict.scalar_chain import Chain, chain
+from evenflow.theory.phases import Phase, phase
+from evenflow.theory.scalar_chain import Chain, chain
 
 __all__ = [
     "Chain",

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evenflow.errors import SpecError
-from evenflow.predict.correlation import value_kernel
-from evenflow.predict.gaussian import checked_variance, moments
-from evenflow.predict.roots import crossings
 from evenflow.spec.activation import Activation, activation
+from evenflow.theory.correlation import value_kernel
+from evenflow.theory.gaussian import checked_variance, moments
+from evenflow.theory.roots import crossings
 
 Array = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenflow.errors import SpecError
-from evenflow.predict.critical import critical_line, critical_point
-from evenflow.predict.meanfield import chi, variance_map
-from evenflow.predict.roots import crossings
+from evenflow.theory.critical import critical_line, critical_point
+from evenflow.theory.meanfield import chi, variance_map
+from evenflow.theory.roots import crossings
 
 
 def test_tanh_at_variance_1():

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from evenflow.errors import SpecError
-from evenflow.predict.dead_units import born_dead, common_factors, dead_fractions, silent_probability
+from evenflow.theory.dead_units import born_dead, common_factors, dead_fractions, silent_probability
 
 
 def counted(x, depth, width, weight_variance, bias_variance=0.0, seeds=20, flat_below=0.0):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenflow.errors import SpecError
-from evenflow.predict.meanfield import (
+from evenflow.spec.activation import activation, activation_names
+from evenflow.theory.meanfield import (
     chi,
     correlation_map,
     depth_scale,
@@ -21,8 +22,7 @@ from evenflow.predict.meanfield import (
     variance_map,
     variance_slope,
 )
-from evenflow.predict.phases import phase
-from evenflow.spec.activation import activation, activation_names
+from evenflow.theory.phases import phase
 
 NAMES = activation_names()[:15]
 

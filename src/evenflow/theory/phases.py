@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from evenflow.predict.correlation import slope_kernel
-from evenflow.predict.meanfield import (
+from evenflow.spec.activation import Activation, activation
+from evenflow.theory.correlation import slope_kernel
+from evenflow.theory.meanfield import (
     AT_ZERO,
     NEUTRAL,
     chi,
@@ -25,8 +26,7 @@ from evenflow.predict.meanfield import (
     variance_map,
     variance_slope,
 )
-from evenflow.predict.roots import crossings
-from evenflow.spec.activation import Activation, activation
+from evenflow.theory.roots import crossings
 
 SCALES_TRAINABLE = 6  # Schoenholz et al. 2017, section 5: networks of up to about 6 ξ_c layers train
 

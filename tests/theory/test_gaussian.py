@@ -13,8 +13,8 @@ import pytest
 from mpmath.calculus.quadrature import GaussLegendre
 
 from evenflow.errors import SpecError
-from evenflow.predict.gaussian import Moments, moments
 from evenflow.spec.activation import activation, activation_names, register_activation
+from evenflow.theory.gaussian import Moments, moments
 
 mp: Any = mpmath.mp
 SETTINGS = [*activation_names()[:15], "elu:2.0", "leaky_relu:0.2", "own"]

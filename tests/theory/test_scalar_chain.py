@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from evenflow.errors import SpecError
-from evenflow.predict.scalar_chain import chain
 from evenflow.spec.activation import activation, register_activation
+from evenflow.theory.scalar_chain import chain
 
 
 @pytest.mark.parametrize(
