@@ -17,7 +17,7 @@ from evenflow.record import (
 
 STANDARD = (
     *("mean", "std", "rms", "max_abs", "zero_fraction", "dead_fraction", "saturated_fraction"),
-    *("nonfinite_count", "grad_norm", "grad_rms", "signal_rms"),
+    *("nonfinite_count", "grad_norm", "grad_norm_log10", "grad_norm_log10_sd", "grad_rms", "signal_rms"),
     *("weight_norm", "update_norm", "update_to_weight", "loss", "accuracy", "recall"),
 )
 
@@ -86,6 +86,19 @@ def test_merge_rules_say_the_truth():
     }
     assert merged == pytest.approx(direct, rel=1e-12)
     assert set(direct) | {"dead in both", "from merged parts"} == set(MERGES)
+
+
+def test_orders_of_magnitude_merge_as_they_say():
+    """Two batches of initialisations merge into the figures of all of them, by the rules that the schema names."""
+    import numpy as np
+
+    logs = np.log10(np.random.default_rng(1).lognormal(-40, 3, size=30))
+    a, b = logs[:7], logs[7:]
+    mean = (7 * a.mean() + 23 * b.mean()) / 30
+    spread = 7 * (a.var() + (a.mean() - mean) ** 2) + 23 * (b.var() + (b.mean() - mean) ** 2)
+    assert STATISTICS["grad_norm_log10"].merge == "mean by count"
+    assert STATISTICS["grad_norm_log10_sd"].merge == "deviation by count and mean"
+    assert (mean, np.sqrt(spread / 30)) == pytest.approx((logs.mean(), logs.std()), rel=1e-12)
 
 
 def test_register_adds_a_statistic_once():

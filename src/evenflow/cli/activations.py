@@ -53,6 +53,7 @@ def activations(
     """
     from rich.console import Console
 
+    from evenflow.cli.lists import numbers
     from evenflow.errors import SpecError
     from evenflow.report.export import check_ending
     from evenflow.spec.activation import activation, activation_names
@@ -60,7 +61,7 @@ def activations(
     if plot is not None:
         check_ending(plot)
     chosen = tuple(dict.fromkeys(activation(name) for name in names or activation_names()))
-    points = None if at is None else _numbers(at)
+    points = None if at is None else numbers(at, "--at", "-3,0,2.5")
     if points is not None and not names:
         raise SpecError("--at needs an activation, such as: evenflow activations relu --at -1,0,1")
     written = None if plot is None else _draw(chosen, plot)
@@ -82,24 +83,6 @@ def _draw(functions: Sequence[Activation], path: Path) -> Path:
     from evenflow.report.export import write_figure
 
     return write_figure(activation_figure(functions), path)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    from evenflow.errors import SpecError
-
-    found = []
-    for part in text.split(","):
-        try:
-            number = float(part)
-        except ValueError:
-            number = math.nan
-        if math.isnan(number):
-            fault = f'"{part.strip()}" is not a number' if part.strip() else "a number is missing"
-            raise SpecError(
-                f'--at "{text}": {fault}; write numbers with commas between, such as --at -3,0,2.5'
-            )
-        found.append(number)
-    return tuple(found)
 
 
 def _values(one: Activation, points: Sequence[float], title: str | None) -> Table:

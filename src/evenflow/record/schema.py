@@ -93,6 +93,7 @@ class Statistic:
 
 _OUTPUTS = "all entries of the layer's output on the batch"
 _SAMPLES = "all samples of the part of the data that the site names"
+_DRAWS = "all random initialisations of the network; it does not underflow where grad_norm does"
 
 STATISTICS: dict[str, Statistic] = {
     statistic.name: statistic
@@ -149,6 +150,22 @@ STATISTICS: dict[str, Statistic] = {
             "loss per unit of weight",
             "root of sum of squares",
             "all entries of the parameter, of the batch's mean loss, in float64",
+        ),
+        Statistic(
+            "grad_norm_log10",
+            "mean order of magnitude of a parameter's gradient norm",
+            "Σ log₁₀ grad_norm / n, over n random initialisations",
+            "1",
+            "mean by count",
+            _DRAWS,
+        ),
+        Statistic(
+            "grad_norm_log10_sd",
+            "how far that order of magnitude varies between initialisations",
+            "√(Σ(log₁₀ grad_norm − grad_norm_log10)² / n), over n random initialisations",
+            "1",
+            "deviation by count and mean",
+            _DRAWS,
         ),
         Statistic(
             "grad_rms",
