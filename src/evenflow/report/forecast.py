@@ -8,6 +8,7 @@ a float. What theory says comes from a table of source *predicted*, what random 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,11 +182,12 @@ def _factor(log: float) -> str:
     return f"{10**log:.2f}" if log < 1 else _power(log)
 
 
-def _over_seeds(reduce, seeds: Array, least: int) -> Array:
+def _over_seeds(reduce: Callable[..., Array], seeds: Array, least: int) -> Array:
     logs = np.where(np.isfinite(seeds), seeds, np.nan)
     known = np.isfinite(logs).sum(axis=0) >= least
     found = np.full(seeds.shape[1], np.nan)
-    found[known] = reduce(logs[:, known], axis=0)
+    if known.any():
+        found[known] = reduce(logs[:, known], axis=0)
     if least == 1:  # every seed exactly 0
         found[(len(seeds) > 0) & (seeds == -math.inf).all(axis=0)] = -math.inf
     return found
