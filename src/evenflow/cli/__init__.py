@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 
 import evenflow
 from evenflow.cli.activations import activations
+from evenflow.cli.predict import predict
 from evenflow.cli.report import report
 from evenflow.cli.study import study
 from evenflow.errors import EvenflowError
@@ -25,6 +26,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 app.command(study)
+app.command(predict)
 app.command(activations)
 app.command(report)
 

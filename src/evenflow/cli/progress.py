@@ -1,4 +1,4 @@
-"""The progress of a study: a bar with the time left in a terminal, a line every tenth elsewhere."""
+"""Progress: a bar with the time left in a terminal; elsewhere a line every tenth of a study, or nothing."""
 
 from __future__ import annotations
 
@@ -52,6 +52,36 @@ class StudyProgress:
         if not self.console.is_terminal and tenths > self.tenths:
             self.tenths = tenths
             self.console.print(f"{ended} of {len(runs)} networks done{fields['diverged']}")
+
+
+class DrawProgress:
+    """A callback for `draw` that shows how many networks were drawn."""
+
+    def __init__(self, total: int) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bars = Progress(
+            TextColumn("{task.completed:.0f} of {task.total:.0f} networks drawn"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,  # the table that follows says how many they were
+        )
+        self.task = self.bars.add_task("", total=total)
+
+    def __enter__(self) -> DrawProgress:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def __call__(self, done: int) -> None:
+        self.bars.update(self.task, completed=done)
 
 
 def _share(run: Run) -> float:

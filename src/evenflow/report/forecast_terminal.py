@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evenflow.report.forecast import FLOAT32_ZERO, Layers, chosen, notes
-from evenflow.report.wording import MISSING, decimal, number, plural
+from evenflow.report.wording import MISSING, decimal, number, plural, setting
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from evenflow.spec.data import Data
+    from evenflow.spec.network import Network
     from evenflow.theory.phases import Phase
     from evenflow.theory.scalar_chain import Chain
+
+_EFFECT = {"ordered": "vanish", "critical": "pass evenly", "chaotic": "explode"}
 
 
 def forecast_table(layers: Layers, title: str, *, every: bool = False) -> Table:
@@ -68,6 +72,41 @@ def _caption(layers: Layers, shown: int, said: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def network_title(network: Network, data: Data) -> str:
+    """The network in a line: what sets it apart from the plainest."""
+    widths = list(dict.fromkeys(network.widths))
+    size = f"{network.layers} × {widths[0]}" if len(widths) == 1 else "-".join(map(str, network.widths[:6]))
+    if len(widths) > 1 and network.layers > 6:
+        size += "-…"
+    names = ", ".join(dict.fromkeys(network.activation_names))
+    parts = [f"{names}, {network.initialisation}"]
+    if network.bias_initialisation != "auto":
+        parts.append(f"bias {network.bias_initialisation}")
+    if network.normalisation != "none":
+        parts.append(f"{network.normalisation} normalisation {network.normalisation_position} the activation")
+    if network.residual != "none":
+        scale = f" × {network.residual_scale:g}" if network.residual_scale != 1 else ""
+        parts.append(f"residual {network.residual}{scale}")
+    return f"{size} {', '.join(parts)} on {data.name}"
+
+
+def phase_sentence(network: Network) -> str:
+    """What depth does to a plain network of this kind, in a sentence; "" where no phase is defined."""
+    from evenflow.errors import SpecError
+    from evenflow.theory import phase
+    from evenflow.theory.phase_map import plane_point
+
+    try:
+        point = plane_point(network)
+        found = phase(network.activations[0], *point)
+    except SpecError:
+        return ""
+    return (
+        f"In a very wide network of this kind gradients {_EFFECT[found.name]} with depth: phase {found.name}, "
+        f"χ₁ = {number(found.chi, 3)} at σ_w² = {number(point[0], 3)}, σ_b² = {number(point[1], 2)}."
+    )
+
+
 def phase_table(point: tuple[float, float], found: Phase, title: str) -> Table:
     """A point of the phase diagram, what depth does there, and over how many layers."""
     table = plain_table(title)
@@ -76,11 +115,10 @@ def phase_table(point: tuple[float, float], found: Phase, title: str) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     fate = "" if found.variance else "fades"
-    effect = {"ordered": "vanish", "critical": "pass evenly", "chaotic": "explode"}
     for row in (
         ("σ_w²", number(point[0], 4), "weight variance × fan-in"),
         ("σ_b²", number(point[1], 3), "bias variance"),
-        ("phase", found.name, f"with depth gradients {effect[found.name]}"),
+        ("phase", found.name, f"with depth gradients {_EFFECT[found.name]}"),
         ("χ₁", number(found.chi, 4), "factor on the squared gradient per layer"),
         ("q*", number(found.variance, 4), "grows without bound" if found.variance == math.inf else fate),
         ("ξ_q", _scale(found.variance_scale), "layers: depth scale of the variance"),
@@ -107,10 +145,10 @@ def chain_table(found: Chain, *, highest: bool) -> Table:
         table.add_row(
             str(place + 1),
             found.activations[place],
-            number(found.slopes[place], 4),
-            number(found.weights[place], 4),
-            number(found.factors[place], 4),
-            number(found.remaining[back], 4),
+            setting(found.slopes[place]),
+            setting(found.weights[place]),
+            setting(found.factors[place]),
+            setting(found.remaining[back]),
         )
     table.caption = (
         "slope: the largest that the activation has, so the size of the product is an upper bound"
@@ -130,7 +168,7 @@ def chain_sentence(found: Chain) -> str:
         return f"{start} is 10^{decimal(found.log10)} of the output's."
     size = abs(found.gradient) if found.gradient else 10**found.log10
     times = 1 / size if size < 1 else size
-    shown = f"{times:,.6g}" if times < 1e6 else number(times, 3)
+    shown = f"{times:,.6g}" if times < 1e5 else f"{times:,.0f}" if times < 1e12 else number(times, 3)
     word = "as large as" if times == 1 else "times smaller than" if size < 1 else "times larger than"
     head = "" if times == 1 else f"{shown} "
     return f"{start} is {head}{word} at the output: {number(found.gradient, 3)}."

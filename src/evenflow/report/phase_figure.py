@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 _COLUMNS, _ROWS = 121, 81
 _LEAST_WEIGHT, _LEAST_BIAS = 4.0, 0.5  # what every diagram covers at least
-_MOST_WEIGHT = 120.0  # how far a diagram follows a critical line that begins far out
+_MOST_WEIGHT = 200.0  # how far a diagram follows a critical line that begins far out
 _TICKS = (0.4, 0.5, 0.7, 1, 1.4, 2, 2.5)  # of χ₁; the scale ends with the first and the last
 _BLACK, _WHITE = "#000000", "#ffffff"
 
@@ -72,7 +72,7 @@ def phase_figure(
         *_known_marks(known),
     ]
     others = {one: place for one, place in known.items() if one not in mine}
-    notes = [*_regions(found), *_known_names(others, right)]
+    notes = [*_regions(found, point), *_known_names(others, right)]
     if point is not None:
         traces.append(_mark(point, name))
         notes.append(_pointer(point, " = ".join([name, *mine]), right))
@@ -182,7 +182,7 @@ def _critical(function: Activation, line: CriticalLine, right: float, top: float
         return []
     if line.kind == "scale-invariant":
         weight = float(critical_values(function, 1.0)[0])
-        drawn = _rimmed([weight, weight], [0, top], "χ₁ = 1", "dash")
+        drawn = _rimmed([weight, weight], [0, top], "χ₁ = 1; the variance stays only at σ_b² = 0", "dash")
         spot = _spots([weight], [0], "diamond", "critical: χ₁ = 1 and the variance stays")
         return [*drawn, spot]
     q, weights, biases, stable = _curve(function, line)
@@ -248,9 +248,16 @@ def _known_names(known: Mapping[str, tuple[float, float]], right: float) -> list
     ]
 
 
-def _regions(found: PhaseMap) -> list[dict[str, Any]]:
-    """A label in the middle of every region that has room for one."""
+def _regions(found: PhaseMap, point: tuple[float, float] | None) -> list[dict[str, Any]]:
+    """A label in the middle of every region that has room for one, away from the network's name."""
     bounded = np.isfinite(found.variance)
+    free = np.ones(bounded.shape, dtype=bool)
+    free[: len(free) // 4] = False  # the names of the others
+    if point is not None:
+        right, top = found.weight_variances[-1], found.bias_variances[-1]
+        beside = np.abs(found.weight_variances - point[0]) < 0.3 * right
+        above = np.abs(found.bias_variances - point[1] - 0.18 * top) < 0.25 * top
+        free &= ~(beside & above[:, None])
     labels = []
     for mask, text in (
         (bounded & (found.chi < 1), "<b>ordered</b><br>gradients vanish"),
@@ -259,7 +266,7 @@ def _regions(found: PhaseMap) -> list[dict[str, Any]]:
         (~bounded & (found.chi < 1), "<b>ordered</b><br>variance grows<br>without bound"),
     ):
         if mask.mean() > 0.06:
-            row, column = _middle(mask)
+            row, column = _middle(mask & free if (mask & free).any() else mask)
             labels.append(
                 _label(text, float(found.weight_variances[column]), float(found.bias_variances[row]))
             )
@@ -267,16 +274,12 @@ def _regions(found: PhaseMap) -> list[dict[str, Any]]:
 
 
 def _middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """The cell of a region that is furthest from its edge, above the names at the bottom; text needs width."""
-    inner = mask.copy()
-    inner[: len(inner) // 4] = False
-    left = inner if inner.any() else mask
+    """The cell of a region that is furthest from its edge; sideways counts twice, since text needs width."""
+    inner = left = mask
     while left.any():
         inner = left
         padded = np.pad(inner, ((1, 1), (2, 2)))
-        left = (
-            padded[1:-1, 2:-2] & padded[:-2, 2:-2] & padded[2:, 2:-2] & padded[1:-1, :-4] & padded[1:-1, 4:]
-        )
+        left = padded[1:-1, 2:-2] & padded[:-2, 2:-2] & padded[2:, 2:-2] & padded[1:-1, :-4] & padded[1:-1, 4:]
     rows, columns = np.nonzero(inner)
     middle = len(rows) // 2
     return int(rows[middle]), int(np.median(columns[rows == rows[middle]]))
