@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 _Flag = Parameter(negative="")
 _Numbers = Parameter(allow_leading_hyphen=True)
 
-_PLANE = ("activation", "width", "initialisation", "bias_initialisation", "weight_variance", "bias_variance", "plot")
+_PLANE = (
+    "activation",
+    "width",
+    "initialisation",
+    "bias_initialisation",
+    "weight_variance",
+    "bias_variance",
+    "plot",
+)
 _CHAIN = ("activation", "depth", "weight", "at")
 _OWNERS = {"weight": "chain", "at": "chain", "weight_variance": "map", "bias_variance": "map"}
 

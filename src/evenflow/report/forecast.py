@@ -147,31 +147,26 @@ def _by_layer(table: Table, statistic: str, depth: NDArray[np.int64]) -> Array:
 def _notes(layers: Layers, place: int) -> list[str]:
     found = []
     log, ratio = float(layers.log[place]), float(layers.log[place] - layers.log[-1])
+    if ratio <= -_FAR:
+        found.append(f"vanishing: {_power(ratio)}")
+    elif ratio >= _FAR:
+        found.append(f"exploding: {_power(ratio)}")
     if log < FLOAT32_ZERO:
         found.append("reads 0 in float32")
     elif log > _FLOAT32_LARGEST:
         found.append("overflows float32")
-    if ratio <= -_FAR:
-        found.append(f"vanishing: {_power(ratio)} of the last layer's")
-    elif ratio >= _FAR:
-        found.append(f"exploding: {_power(ratio)} times the last layer's")
     second, dead = float(layers.second[place]), float(layers.dead[place])
     if second < _FADED:
         found.append("signal fades")
     elif second > _GROWN:
         found.append("signal explodes")
-    if dead >= 0.995:
-        found.append("all units dead")
-    elif dead >= 0.5:
-        found.append(f"{_share(dead)} of the units dead")
+    if dead >= 0.5:
+        share = "all" if dead > 0.995 else "most" if dead >= 0.55 else "half"
+        found.append(f"{share} units dead" if share != "half" else "half of the units dead")
     zeros, seeds = int(layers.zeros[place]), len(layers.seeds)
     if zeros:
-        found.append(f"measured exactly 0 in {zeros} of {seeds} seeds")
+        found.append(f"exactly 0 in {zeros} of {seeds} seeds")
     return found
-
-
-def _share(share: float) -> str:
-    return "half" if share < 0.55 else f"{100 * share:.0f} %"
 
 
 def _power(log: float) -> str:

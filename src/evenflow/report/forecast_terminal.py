@@ -64,11 +64,14 @@ def _caption(layers: Layers, shown: int, said: Sequence[str]) -> str:
     lines = []
     if shown < len(layers):
         lines.append(f"{shown} of {len(layers)} layers; --all shows every one")
-    seeds = f", measured over {plural(len(layers.seeds), 'seed')}" if len(layers.seeds) else ""
-    lines.append(f"predicted: log₁₀ of the weights' gradient norm ± standard deviation{seeds}")
+    lines.append("predicted: log₁₀ of the weights' gradient norm, ± standard deviation")
+    if len(layers.seeds):
+        lines.append(f"measured: the same in {plural(len(layers.seeds), 'random network')}")
     lines.append("2nd moment: of the pre-activation")
-    if any("float32" in text for text in said):
-        lines.append(f"float32 reads 0 below 10^{decimal(FLOAT32_ZERO, 1)}")
+    if any("vanishing" in text or "exploding" in text for text in said):
+        lines.append("vanishing, exploding: the gradient over the last layer's")
+    if any("reads 0" in text for text in said):
+        lines.append(f"reads 0: below 10^{decimal(FLOAT32_ZERO, 1)}, half of float32's smallest number")
     return "\n".join(lines)
 
 
@@ -87,7 +90,7 @@ def network_title(network: Network, data: Data) -> str:
     if network.residual != "none":
         scale = f" × {network.residual_scale:g}" if network.residual_scale != 1 else ""
         parts.append(f"residual {network.residual}{scale}")
-    return f"{size} {', '.join(parts)} on {data.name}"
+    return f"{size}, {', '.join(parts)}, on {data.name}"
 
 
 def phase_sentence(network: Network) -> str:

@@ -279,7 +279,9 @@ def _middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
     while left.any():
         inner = left
         padded = np.pad(inner, ((1, 1), (2, 2)))
-        left = padded[1:-1, 2:-2] & padded[:-2, 2:-2] & padded[2:, 2:-2] & padded[1:-1, :-4] & padded[1:-1, 4:]
+        left = (
+            padded[1:-1, 2:-2] & padded[:-2, 2:-2] & padded[2:, 2:-2] & padded[1:-1, :-4] & padded[1:-1, 4:]
+        )
     rows, columns = np.nonzero(inner)
     middle = len(rows) // 2
     return int(rows[middle]), int(np.median(columns[rows == rows[middle]]))

@@ -57,7 +57,7 @@ def prediction_figure(predicted: Table, drawn: Table | None = None, *, theme: st
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemwidth": 40},
         "xaxis": {
-            "title": {"text": "layer (1 is next to the input, the last is the output)", "standoff": 10},
+            "title": {"text": "layer, from input to output", "standoff": 10},
             "range": [1 - 0.02 * deepest - 0.2, deepest * 1.02 + 0.2],
             "tickvals": layer_ticks(deepest),
             "showline": True,
@@ -95,8 +95,9 @@ def _bands(layers: Layers) -> list[dict[str, Any]]:
             "line": {"width": 0},
             "hoverinfo": "skip",
             "name": name,
+            "legendrank": times + 1,
         }
-        for times, opacity, name in ((2, 0.15, "± 2 standard deviations"), (1, 0.25, "± 1"))
+        for times, opacity, name in ((2, 0.15, "± 2"), (1, 0.25, "± 1 standard deviation"))
     ]
 
 
@@ -114,6 +115,7 @@ def _predicted_line(layers: Layers) -> dict[str, Any]:
         "customdata": words,
         "hovertemplate": "predicted, layer %{x}: %{customdata}<extra></extra>",
         "name": "predicted mean",
+        "legendrank": 1,
     }
 
 
@@ -134,6 +136,7 @@ def _measured(layers: Layers, low: float) -> list[dict[str, Any]]:
         ],
         "hovertemplate": "measured, layer %{x}: %{customdata}<extra></extra>",
         "name": "measured, each",
+        "legendrank": 5,
     }
     mean = {
         "type": "scatter",
@@ -155,7 +158,8 @@ def _measured(layers: Layers, low: float) -> list[dict[str, Any]]:
         },
         "customdata": [from_log(float(log)) for log in layers.measured],
         "hovertemplate": f"mean of {plural(count, 'network')}, layer %{{x}}: %{{customdata}}<extra></extra>",
-        "name": f"measured mean of {count}" + (" ± 1 standard deviation" if count > 1 else ""),
+        "name": f"measured mean of {count}, ± 1" if count > 1 else "measured mean of 1",
+        "legendrank": 4,
     }
     zero = np.flatnonzero(layers.zeros)
     edge = {
@@ -168,6 +172,7 @@ def _measured(layers: Layers, low: float) -> list[dict[str, Any]]:
         "customdata": [f"{layers.zeros[place]} of {plural(count, 'network')}" for place in zero],
         "hovertemplate": "layer %{x}: exactly 0 in %{customdata}<extra></extra>",
         "name": "measured exactly 0",
+        "legendrank": 6,
     }
     return [points, mean, edge] if len(zero) else [points, mean]
 
