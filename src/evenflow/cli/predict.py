@@ -166,10 +166,10 @@ def _network(given: dict[str, Any], base: Network | None = None) -> Network:
     fields = {name: given[name] for name in Network.__struct_fields__ if name in given}
     if "width" in fields:
         widths = whole_numbers(fields["width"], "--width", "128,64,32")
-        fields["width"] = widths if len(widths) > 1 else widths[0]
+        fields["width"] = widths[0] if len(widths) == 1 else widths
     if "activation" in fields:
         names = words(fields["activation"])
-        fields["activation"] = names if len(names) > 1 else names[0]
+        fields["activation"] = names[0] if len(names) == 1 else names
     return msgspec.structs.replace(base or Network(), **fields)
 
 
@@ -196,15 +196,16 @@ def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
     from evenflow.report.forecast import distance, layers_of, summary
     from evenflow.report.forecast_terminal import forecast_table, network_title, phase_sentence
     from evenflow.report.prediction_figures import prediction_figure
-    from evenflow.study import forecast
+    from evenflow.study.forecast import draw
+    from evenflow.study.forecast import predict as forecast
 
     settings = {name: given[name] for name in ("batch",) if name in given}
     loss = given.get("loss", "cross_entropy")
-    predicted = forecast.predict(network, data, loss, **settings)
+    predicted = forecast(network, data, loss, **settings)
     drawn = None
     if "measure" in given:
         with DrawProgress(given["measure"]) as progress:
-            drawn = forecast.draw(network, data, loss, seeds=given["measure"], progress=progress, **settings)
+            drawn = draw(network, data, loss, seeds=given["measure"], progress=progress, **settings)
     layers = layers_of(predicted, drawn)
     written = None
     if "plot" in given:

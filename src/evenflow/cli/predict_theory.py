@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evenflow.spec.activation import Activation
     from evenflow.spec.network import Network
 
 
@@ -60,7 +61,7 @@ def show_chain(network: Network, weight: str, at: str | None) -> int:
     return 0
 
 
-def _one_activation(network: Network):
+def _one_activation(network: Network) -> Activation:
     from evenflow.errors import SpecError
 
     if len(set(network.activation_names)) > 1:

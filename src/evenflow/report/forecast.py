@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +153,7 @@ def _notes(layers: Layers, place: int) -> list[str]:
     elif ratio >= _FAR:
         found.append(f"exploding: {_power(ratio)}")
     if log < FLOAT32_ZERO:
-        found.append("reads 0 in float32")
+        found.append("0 in float32")
     elif log > _FLOAT32_LARGEST:
         found.append("overflows float32")
     second, dead = float(layers.second[place]), float(layers.dead[place])
@@ -177,7 +178,7 @@ def _factor(log: float) -> str:
     return f"{10**log:.2f}" if log < 1 else _power(log)
 
 
-def _over_seeds(reduce: Callable[..., Array], seeds: Array, least: int) -> Array:
+def _over_seeds(reduce: Callable[..., Any], seeds: Array, least: int) -> Array:
     logs = np.where(np.isfinite(seeds), seeds, np.nan)
     known = np.isfinite(logs).sum(axis=0) >= least
     found = np.full(seeds.shape[1], np.nan)

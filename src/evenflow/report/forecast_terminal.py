@@ -70,8 +70,8 @@ def _caption(layers: Layers, shown: int, said: Sequence[str]) -> str:
     lines.append("2nd moment: of the pre-activation")
     if any("vanishing" in text or "exploding" in text for text in said):
         lines.append("vanishing, exploding: the gradient over the last layer's")
-    if any("reads 0" in text for text in said):
-        lines.append(f"reads 0: below 10^{decimal(FLOAT32_ZERO, 1)}, half of float32's smallest number")
+    if any("0 in float32" in text for text in said):
+        lines.append(f"0 in float32: below 10^{decimal(FLOAT32_ZERO, 1)}, half of its smallest number")
     return "\n".join(lines)
 
 

@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evenflow.report.phase_marks import (
+    BLACK,
+    WHITE,
+    known_marks,
+    known_names,
+    known_points,
+    network_mark,
+    network_name,
+    region_names,
+    spots,
+)
 from evenflow.report.style import HEAT, themed
 from evenflow.report.wording import number, plot_text
 from evenflow.spec.activation import Activation, activation
-from evenflow.spec.network import Network
 from evenflow.theory.critical import LARGEST, LEAST, CriticalLine, critical_line, critical_values
-from evenflow.theory.phase_map import PhaseMap, phase_map, plane_point
+from evenflow.theory.phase_map import PhaseMap, phase_map
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -30,9 +40,6 @@ _COLUMNS, _ROWS = 121, 81
 _LEAST_WEIGHT, _LEAST_BIAS = 4.0, 0.5  # what every diagram covers at least
 _MOST_WEIGHT = 200.0  # how far a diagram follows a critical line that begins far out
 _TICKS = (0.4, 0.5, 0.7, 1, 1.4, 2, 2.5)  # of χ₁; the scale ends with the first and the last
-_BLACK, _WHITE = "#000000", "#ffffff"
-
-KNOWN = {"torch": "PyTorch", "lecun": "LeCun", "xavier": "Xavier", "he": "He"}
 
 
 def phase_figure(
@@ -69,23 +76,14 @@ def phase_figure(
         _heat(found),
         *_growing(found, right, top),
         *_critical(function, line, right, top),
-        *_known_marks(known),
+        *known_marks(known),
     ]
     others = {one: place for one, place in known.items() if one not in mine}
-    notes = [*_regions(found, point), *_known_names(others, right)]
+    notes = [*region_names(found, point), *known_names(others, right)]
     if point is not None:
-        traces.append(_mark(point, name))
-        notes.append(_pointer(point, " = ".join([name, *mine]), right))
+        traces.append(network_mark(point, name))
+        notes.append(network_name(point, " = ".join([name, *mine]), right))
     return go.Figure(data=traces, layout=themed(_layout(function, line, right, top, notes), theme))
-
-
-def known_points(width: int) -> dict[str, tuple[float, float]]:
-    """σ_w² and σ_b² of the usual initialisations between hidden layers of this width.
-
-    >>> {name: (round(w, 3), round(b, 3)) for name, (w, b) in known_points(100).items()}
-    {'PyTorch': (0.333, 0.003), 'LeCun': (1.0, 0.0), 'Xavier': (1.0, 0.0), 'He': (2.0, 0.0)}
-    """
-    return {name: plane_point(Network(width=width, initialisation=term)) for term, name in KNOWN.items()}
 
 
 def _reach(
@@ -170,7 +168,7 @@ def _growing(found: PhaseMap, right: float, top: float) -> list[dict[str, Any]]:
                 "bgcolor": "rgba(0,0,0,0)",
                 "size": 10,
             },
-            "line": {"color": _BLACK, "width": 1, "dash": "dot"},
+            "line": {"color": BLACK, "width": 1, "dash": "dot"},
             "hoverinfo": "skip",
             "name": "variance grows without bound",
         }
@@ -183,7 +181,7 @@ def _critical(function: Activation, line: CriticalLine, right: float, top: float
     if line.kind == "scale-invariant":
         weight = float(critical_values(function, 1.0)[0])
         drawn = _rimmed([weight, weight], [0, top], "χ₁ = 1; the variance stays only at σ_b² = 0", "dash")
-        spot = _spots([weight], [0], "diamond", "critical: χ₁ = 1 and the variance stays")
+        spot = spots([weight], [0], "diamond", "critical: χ₁ = 1 and the variance stays")
         return [*drawn, spot]
     q, weights, biases, stable = _curve(function, line)
     # a little more than the frame, so that the line leaves it rather than ends in it
@@ -202,112 +200,9 @@ def _rimmed(x: Any, y: Any, name: str, dash: str) -> list[dict[str, Any]]:
     """A black line with a white rim."""
     line = {"type": "scatter", "mode": "lines", "x": x, "y": y, "hoverinfo": "skip", "legendgroup": name}
     return [
-        {**line, "line": {"color": _WHITE, "width": 6}, "opacity": 0.8, "showlegend": False},
-        {**line, "line": {"color": _BLACK, "width": 2.5, "dash": dash}, "name": name},
+        {**line, "line": {"color": WHITE, "width": 6}, "opacity": 0.8, "showlegend": False},
+        {**line, "line": {"color": BLACK, "width": 2.5, "dash": dash}, "name": name},
     ]
-
-
-def _spots(x: Sequence[float], y: Sequence[float], symbol: str, name: str, size: int = 11) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": x,
-        "y": y,
-        "marker": {"symbol": symbol, "size": size, "color": _WHITE, "line": {"color": _BLACK, "width": 2}},
-        "cliponaxis": False,
-        "hovertemplate": f"{name}<br>σ_w² %{{x:.4g}}, σ_b² %{{y:.3g}}<extra></extra>",
-        "name": name,
-        "showlegend": False,
-    }
-
-
-def _known_marks(known: Mapping[str, tuple[float, float]]) -> list[dict[str, Any]]:
-    places: dict[tuple[float, float], list[str]] = {}
-    for name, place in known.items():
-        places.setdefault(place, []).append(name)
-    return [_spots([x], [y], "circle", ", ".join(names)) for (x, y), names in places.items()]
-
-
-def _known_names(known: Mapping[str, tuple[float, float]], right: float) -> list[dict[str, Any]]:
-    """Names over the marks: one for marks that lie together, at two heights in turn, so that none hides another."""
-    groups: list[tuple[float, float, list[str]]] = []
-    for name, (x, y) in known.items():
-        if groups and x - groups[-1][0] < 0.05 * right:
-            groups[-1][2].append(name)
-        else:
-            groups.append((x, y, [name]))
-    return [
-        {
-            **_label(", ".join(names), x, y),
-            "xanchor": "left" if x < 0.2 * right else "center",
-            "xshift": -8 if x < 0.2 * right else 0,
-            "yanchor": "bottom",
-            "yshift": 9 + 19 * (index % 2),
-        }
-        for index, (x, y, names) in enumerate(groups)
-    ]
-
-
-def _regions(found: PhaseMap, point: tuple[float, float] | None) -> list[dict[str, Any]]:
-    """A label in the middle of every region that has room for one, away from the network's name."""
-    bounded = np.isfinite(found.variance)
-    free = np.ones(bounded.shape, dtype=bool)
-    free[: len(free) // 4] = False  # the names of the others
-    if point is not None:
-        right, top = found.weight_variances[-1], found.bias_variances[-1]
-        beside = np.abs(found.weight_variances - point[0]) < 0.3 * right
-        above = np.abs(found.bias_variances - point[1] - 0.18 * top) < 0.25 * top
-        free &= ~(beside & above[:, None])
-    labels = []
-    for mask, text in (
-        (bounded & (found.chi < 1), "<b>ordered</b><br>gradients vanish"),
-        (bounded & (found.chi > 1), "<b>chaotic</b><br>gradients explode"),
-        (~bounded & (found.chi > 1), "<b>chaotic</b><br>variance grows<br>without bound"),
-        (~bounded & (found.chi < 1), "<b>ordered</b><br>variance grows<br>without bound"),
-    ):
-        if mask.mean() > 0.06:
-            row, column = _middle(mask & free if (mask & free).any() else mask)
-            labels.append(
-                _label(text, float(found.weight_variances[column]), float(found.bias_variances[row]))
-            )
-    return labels
-
-
-def _middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """The cell of a region that is furthest from its edge; sideways counts twice, since text needs width."""
-    inner = left = mask
-    while left.any():
-        inner = left
-        padded = np.pad(inner, ((1, 1), (2, 2)))
-        left = (
-            padded[1:-1, 2:-2] & padded[:-2, 2:-2] & padded[2:, 2:-2] & padded[1:-1, :-4] & padded[1:-1, 4:]
-        )
-    rows, columns = np.nonzero(inner)
-    middle = len(rows) // 2
-    return int(rows[middle]), int(np.median(columns[rows == rows[middle]]))
-
-
-def _mark(point: tuple[float, float], name: str) -> dict[str, Any]:
-    return _spots([point[0]], [point[1]], "star", name, size=17)
-
-
-def _pointer(point: tuple[float, float], name: str, right: float) -> dict[str, Any]:
-    # straight up, past the names of the others
-    arrow = {"showarrow": True, "ax": 0, "ay": -85, "arrowhead": 0, "arrowcolor": _BLACK, "standoff": 8}
-    side = "left" if point[0] < 0.2 * right else "right" if point[0] > 0.8 * right else "center"
-    return _label(f"<b>{plot_text(name)}</b>", *point) | arrow | {"xanchor": side}
-
-
-def _label(text: str, x: float, y: float) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "y": y,
-        "showarrow": False,
-        "bgcolor": "rgba(255,255,255,0.8)",
-        "borderpad": 2,
-        "font": {"size": 12, "color": _BLACK},
-    }
 
 
 def _layout(
