@@ -24,6 +24,8 @@ def loaded_after(code: str) -> set[str]:
         "from evenflow import theory; theory.phase('tanh', 2.0); theory.dead_fractions('relu', [[1.0]], 2, 2.0)",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['--help'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--help'])\nexcept SystemExit:\n    pass",
+        "import evenflow.cli\ntry:\n    evenflow.cli.main(['predict', '--help'])\nexcept SystemExit:\n    pass",
+        "import evenflow.cli\ntry:\n    evenflow.cli.main(['predict', '--chain'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--show'])\nexcept SystemExit:\n    pass",
     ],
 )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evenflow.record.table import Table
 from evenflow.report.series import logged
-from evenflow.report.wording import decimal, of_the_last, raised
+from evenflow.report.wording import decimal, from_log, of_the_last, raised
 
 Array = NDArray[np.float64]
 
@@ -125,6 +125,7 @@ def distance(layers: Layers) -> str:
         return ""
     with np.errstate(invalid="ignore"):
         apart = np.abs(layers.log - layers.measured)
+    apart[~np.isfinite(apart)] = np.nan  # a note says where every seed is exactly 0
     if np.isnan(apart).all():
         return "No layer has both a prediction and a measured gradient that is a finite number above 0."
     worst = int(np.nanargmax(apart))
@@ -167,6 +168,9 @@ def _notes(layers: Layers, place: int) -> list[str]:
     zeros, seeds = int(layers.zeros[place]), len(layers.seeds)
     if zeros:
         found.append(f"exactly 0 in {zeros} of {seeds} seeds")
+    infinite = int(np.sum(layers.seeds[:, place] == math.inf))
+    if infinite:
+        found.append(f"infinite in {infinite} of {seeds} seeds")
     return found
 
 
@@ -175,7 +179,7 @@ def _power(log: float) -> str:
 
 
 def _factor(log: float) -> str:
-    return f"{10**log:.2f}" if log < 1 else _power(log)
+    return from_log(log, 3 if log < 1 else 2)
 
 
 def _over_seeds(reduce: Callable[..., Any], seeds: Array, least: int) -> Array:

@@ -29,6 +29,7 @@ def known_points(width: int) -> dict[str, tuple[float, float]]:
 
 
 def spots(x: Sequence[float], y: Sequence[float], symbol: str, name: str, size: int = 11) -> dict[str, Any]:
+    """Marks at these places, as a trace."""
     return {
         "type": "scatter",
         "mode": "markers",
@@ -43,6 +44,7 @@ def spots(x: Sequence[float], y: Sequence[float], symbol: str, name: str, size: 
 
 
 def known_marks(known: Mapping[str, tuple[float, float]]) -> list[dict[str, Any]]:
+    """A mark for every place; initialisations that share one share its mark."""
     places: dict[tuple[float, float], list[str]] = {}
     for name, place in known.items():
         places.setdefault(place, []).append(name)
@@ -88,9 +90,11 @@ def region_names(found: PhaseMap, point: tuple[float, float] | None) -> list[dic
     ):
         if mask.mean() > 0.06:
             row, column = _middle(mask & free if (mask & free).any() else mask)
-            labels.append(
-                label(text, float(found.weight_variances[column]), float(found.bias_variances[row]))
-            )
+            x, right = float(found.weight_variances[column]), float(found.weight_variances[-1])
+            one = label(text, x, float(found.bias_variances[row]))
+            if x > 0.8 * right:  # a narrow picture would cut it
+                one |= {"x": 0.995 * right, "xanchor": "right"}
+            labels.append(one)
     return labels
 
 
@@ -109,17 +113,19 @@ def _middle(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def network_mark(point: tuple[float, float], name: str) -> dict[str, Any]:
+    """The mark of the reader's own network."""
     return spots([point[0]], [point[1]], "star", name, size=17)
 
 
 def network_name(point: tuple[float, float], name: str, right: float) -> dict[str, Any]:
-    # straight up, past the names of the others
+    """Its name, straight above the mark and past the names of the others."""
     arrow = {"showarrow": True, "ax": 0, "ay": -85, "arrowhead": 0, "arrowcolor": BLACK, "standoff": 8}
     side = "left" if point[0] < 0.2 * right else "right" if point[0] > 0.8 * right else "center"
     return label(f"<b>{plot_text(name)}</b>", *point) | arrow | {"xanchor": side}
 
 
 def label(text: str, x: float, y: float) -> dict[str, Any]:
+    """Black text on a light ground, as an annotation."""
     return {
         "text": text,
         "x": x,
