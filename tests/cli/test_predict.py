@@ -194,7 +194,7 @@ def test_the_map_at_a_point_that_is_given(run, tmp_path):
     code, lines, _ = run("--map", "--activation", "softplus", *point, "--plot", path)
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
     assert (code, rows["σ_w²"][0], rows["σ_b²"][0], rows["phase"][0]) == (0, "1.500", "0.200", "ordered")
-    assert "No critical initialisation exists for softplus" in words(lines)
+    assert "Critical line: no critical initialisation exists for softplus" in words(lines)
     assert path.is_file()
 
 

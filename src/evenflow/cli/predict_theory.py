@@ -34,8 +34,7 @@ def show_map(
     title = f"{function.title}, {network.initialisation}" if named else function.title
     console = Console(highlight=False, markup=False)
     console.print(phase_table(point, found, title))
-    verdict = critical_line(function).verdict
-    console.print(f"{verdict[0].upper()}{verdict[1:]}.")
+    console.print(f"Critical line: {critical_line(function).verdict}.")
     console.print(f"figure: {written}", soft_wrap=True)
     return 0
 

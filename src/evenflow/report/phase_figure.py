@@ -225,7 +225,8 @@ def _layout(
             "pad": {"t": 12},
         },
         "hovermode": "closest",
-        "legend": {"orientation": "h", "x": 0, "y": -0.3, "yanchor": "top", "itemwidth": 40},
+        "legend": {"orientation": "h", "x": 0, "y": -0.3, "yanchor": "top", "itemwidth": 40}
+        | {"bgcolor": WHITE, "font": {"color": BLACK}},  # its lines are black on any page
         "xaxis": {"title": {"text": "weight variance σ<sub>w</sub>²"}, "range": [0, right], **axis},
         "yaxis": {
             "title": {"text": "bias variance σ<sub>b</sub>²", "standoff": 6},
