@@ -117,13 +117,15 @@ def phase_table(point: tuple[float, float], found: Phase, title: str) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    fate = "" if found.variance else "fades"
+    fate = "where the variance settles" if found.variance else "the variance fades"
+    if found.variance == math.inf:
+        fate = "the variance grows without bound"
     for row in (
         ("σ_w²", number(point[0], 4), "weight variance × fan-in"),
         ("σ_b²", number(point[1], 3), "bias variance"),
         ("phase", found.name, f"with depth gradients {_EFFECT[found.name]}"),
         ("χ₁", number(found.chi, 4), "factor on the squared gradient per layer"),
-        ("q*", number(found.variance, 4), "grows without bound" if found.variance == math.inf else fate),
+        ("q*", number(found.variance, 4), fate),
         ("ξ_q", _scale(found.variance_scale), "layers: depth scale of the variance"),
         ("c*", number(found.correlation, 4), "where the correlation of two inputs settles"),
         ("ξ_c", _scale(found.correlation_scale), "layers: depth scale of the correlation"),
