@@ -155,7 +155,7 @@ def test_a_kink_makes_plain_series_wrong_near_1():
     """The reason for the closed forms: 160 terms alone leave 2 % of ReLU's slope kernel out at c = 1."""
     from evenflow.theory import correlation
 
-    alone = correlation._coefficients(activation("relu"), 1.0)[1]
+    alone = correlation.coefficients_at(activation("relu"), 1.0)[1]
     assert np.sum(alone**2) < 0.5 * 0.985
     assert kinks_of(activation("relu")) == (0.0,)
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,28 +89,28 @@ def _kernel(
     )
     distinct, place = np.unique(np.stack([q_u, q_v]), return_inverse=True)
     at_u, at_v = place.reshape(2, *c.shape)
-    return _summed(_expansion(function, distinct, slope=slope), at_u, at_v, c)
+    return summed(_expansion(function, distinct, slope=slope), at_u, at_v, c)
 
 
 @dataclass(frozen=True)
-class _Expansion:
+class Expansion:
     """The Hermite series of f(√q·z), or of f'(√q·z), at several variances q, one row each."""
 
-    coefficients: Array  # (variances, TERMS)
+    coefficients: Array  # (variances, terms); the number of terms is even
     same: Array  # (variances,): the kernel of an input with itself, c = 1
     opposite: Array  # (variances,): with its mirror image, c = -1
-    kinks: tuple[_Kink, ...]
+    kinks: tuple[Kink, ...]
 
 
 @dataclass(frozen=True)
-class _Kink:
+class Kink:
     threshold: Array  # (variances,): z where √q·z is the kink
     weight: Array  # (variances,)
-    coefficients: Array  # (variances, TERMS), of a ramp or a step of height 1
+    coefficients: Array  # (variances, terms), of a ramp or a step of height 1
     ramp: bool
 
 
-def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
+def summed(part: Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
     # Horner's scheme for the series and for the terms of the kinks that it already holds, at once
     even, odd = _tails(part)
     total = _tail(even, u, v, c) + c * _tail(odd, u, v, c)
@@ -117,7 +118,7 @@ def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
     series = [(1.0, part.coefficients, part.coefficients)]
     series += [(-1.0, *(kink.weight[:, None] * kink.coefficients for kink in pair)) for pair in pairs]
     columns = [(sign, np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)) for sign, a, b in series]
-    for k in reversed(range(TERMS)):
+    for k in reversed(range(part.coefficients.shape[1])):
         total = total * c
         for sign, a, b in columns:
             total += sign * a[k][u] * b[k][v]
@@ -127,14 +128,14 @@ def _summed(part: _Expansion, u: NDArray, v: NDArray, c: Array) -> Array:
     return total
 
 
-def _tails(part: _Expansion) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def _tails(part: Expansion) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """What the series with its kinks lacks at c = 1 and c = -1, as a geometric series of even and one of odd powers.
 
     Each is given by its first term and its ratio, which follow from its sum and from the last terms before it.
     """
     ends, squares = [], part.coefficients**2
     for end, exact in ((1.0, part.same), (-1.0, part.opposite)):
-        powers = end ** np.arange(TERMS)
+        powers = end ** np.arange(part.coefficients.shape[1])
         series = part.coefficients**2 @ powers
         for one in part.kinks:
             for other in part.kinks:
@@ -162,14 +163,16 @@ def _tail(tail: tuple[Array, Array], u: NDArray, v: NDArray, c: Array) -> Array:
     return start / np.maximum(1 - np.sqrt(ratio[u] * ratio[v]) * c * c, 1e-15)
 
 
-def _expansion(function: Activation, q: Array, *, slope: bool) -> _Expansion:
+def _expansion(function: Activation, q: Array, *, slope: bool) -> Expansion:
     if len(q) <= _MANY:
-        table = np.stack([_coefficients(function, float(one)) for one in q])
+        table = np.stack([coefficients_at(function, float(one)) for one in q])
         ends = _ends(function, q)
     else:
         table, ends = _interpolated(function, q)
     row = int(slope)
-    return _Expansion(table[:, row], ends[:, 2 * row], ends[:, 2 * row + 1], _kinks(function, q, slope=slope))
+    return Expansion(
+        table[:, row], ends[:, 2 * row], ends[:, 2 * row + 1], kinks_at(function, q, slope=slope)
+    )
 
 
 def _ends(function: Activation, q: Array) -> Array:
@@ -178,7 +181,7 @@ def _ends(function: Activation, q: Array) -> Array:
 
 
 @functools.lru_cache(maxsize=4096)
-def _coefficients(function: Activation, variance: float) -> Array:
+def coefficients_at(function: Activation, variance: float) -> Array:
     """E[f(√q·z)·h_k(z)] and E[f'(√q·z)·h_k(z)], shape (2, TERMS)."""
     if variance == 0:
         constants = np.zeros((2, TERMS))
@@ -194,20 +197,35 @@ def _coefficients(function: Activation, variance: float) -> Array:
     )
 
 
-def _kinks(function: Activation, q: Array, *, slope: bool) -> tuple[_Kink, ...]:
+def kinks_at(function: Activation, q: Array, *, slope: bool) -> tuple[Kink, ...]:
+    """The kinks of f(√q·z), or the steps of its slope, at several variances."""
     scale = np.sqrt(q)
+    expanded = step_coefficients if slope else ramp_coefficients
+    found = []
+    for kink, jump in _jumps(function):
+        # at variance 0 nothing is expanded; the kink lies at infinity
+        threshold = np.where(scale > 0, kink / np.where(scale > 0, scale, 1.0), _FAR if kink else 0.0)
+        threshold = np.clip(threshold, -_FAR, _FAR)
+        height = np.where(scale > 0, jump, 0.0)
+        coefficients = expanded(threshold, TERMS) if kink else _at_origin(expanded)
+        coefficients = np.broadcast_to(coefficients, (len(q), TERMS))
+        found.append(Kink(threshold, height if slope else height * scale, coefficients, ramp=not slope))
+    return tuple(found)
+
+
+@functools.cache
+def _at_origin(expanded: Callable[[Array, int], Array]) -> Array:
+    return expanded(np.zeros(1), TERMS)
+
+
+@functools.lru_cache(maxsize=1024)
+def _jumps(function: Activation) -> tuple[tuple[float, float], ...]:
+    """Each kink with the height by which the slope jumps there."""
     found = []
     for kink in kinks_of(function):
         beside = 1e-12 * max(1.0, abs(kink))
         before, after = function.derivative(np.array([kink - beside, kink + beside]))
-        # at variance 0 nothing is expanded; the kink lies at infinity
-        threshold = np.where(scale > 0, kink / np.where(scale > 0, scale, 1.0), _FAR)
-        threshold = np.clip(threshold, -_FAR, _FAR)
-        height = np.where(scale > 0, float(after - before), 0.0)
-        if slope:
-            found.append(_Kink(threshold, height, step_coefficients(threshold, TERMS), ramp=False))
-        else:
-            found.append(_Kink(threshold, height * scale, ramp_coefficients(threshold, TERMS), ramp=True))
+        found.append((kink, float(after - before)))
     return tuple(found)
 
 
@@ -224,7 +242,7 @@ def _interpolated(function: Activation, q: Array) -> tuple[Array, Array]:
     angle = (2 * np.arange(count) + 1) * math.pi / (2 * count)
     points = (low + high) / 2 + (high - low) / 2 * np.cos(angle)
     at = np.exp(points)
-    known = np.stack([_coefficients(function, float(one)) for one in at])
+    known = np.stack([coefficients_at(function, float(one)) for one in at])
     ends = _ends(function, at)
     root = np.sqrt(at)[:, None]
     rows = np.concatenate([known[:, 0] / root, known[:, 1], ends[:, :2] / root**2, ends[:, 2:]], axis=1)
@@ -238,6 +256,6 @@ def _interpolated(function: Activation, q: Array) -> tuple[Array, Array]:
     ends = found[:, 2 * TERMS :] * np.concatenate([root**2, root**2, 1 + 0 * root, 1 + 0 * root], axis=1)
     if zero.any():
         value, slope = function(0.0), function.derivative(0.0)
-        table[zero] = _coefficients(function, 0.0)
+        table[zero] = coefficients_at(function, 0.0)
         ends[zero] = value**2, value**2, slope**2, slope**2
     return table, ends
