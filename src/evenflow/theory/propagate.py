@@ -1,0 +1,277 @@
+"""Predict a network's gradients before training: infinite width on the whole batch, finite width on a part of it.
+
+The infinitely wide network (`wide`) knows the data, the labels and the loss exactly, and nothing of noise. Chains
+of Gram matrices (`gram_chain`) know the noise of the width exactly, and are cheap for a few samples only. Both
+are computed for the same few samples, and their difference of logarithms corrects the whole batch:
+
+    E log‖∂L/∂W‖² = E[log of the wide network, all samples] + E[log of chain - log of wide network, few samples]
+
+The few samples of a chain, drawn anew for each, stand for the batch with gradients whose sum is that of the batch
+and whose squares sum to as much: the first counts where depth has made samples alike, the second where it has
+not. Nothing is drawn twice: equal arguments give equal figures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenflow.errors import SpecError
+from evenflow.spec.plan import Plan
+from evenflow.theory.gram_chain import GramChains, log_sums, root_of
+from evenflow.theory.layer_rows import totals
+from evenflow.theory.level import LN10, Level, level
+from evenflow.theory.losses import Gradient
+from evenflow.theory.part import Part
+from evenflow.theory.wide import Wide, wide
+
+Array = NDArray[np.float64]
+
+ROWS = 8192  # units of a hidden layer drawn, over all chains
+_WIDEST = 512  # units of one chain; noise of wider layers is scaled from there, for it is small
+_FEWEST = 24
+_LOGIT_DRAWS = 768
+# with batch normalisation every chain carries all samples
+_NORMALISED_ROWS, _NORMALISED_CHAINS = 128, 8
+_FEWEST_ALIVE = 4
+_UNSTABLE = 1.0  # decades between seeds, from which the mean is reported with a warning
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a network will show on its first batch, before any step.
+
+    Args:
+        weight: norm of ∂L/∂W of every linear map.
+        bias: norm of ∂L/∂b.
+        signal: root of the sum of squares of ∂L/∂z at every activation's input, the logits' last.
+        scale: root mean square at every activation's input, the logits' last.
+        output: root mean square of every hidden layer's output, shape (hidden layers,).
+        arguments: covariance of the samples at the input of every activation; each of shape (samples, samples).
+        warnings: where the figures are not to be trusted, one sentence each.
+    """
+
+    weight: Level
+    bias: Level
+    signal: Level
+    scale: Level
+    output: Array
+    arguments: tuple[Array, ...]
+    warnings: tuple[str, ...]
+
+
+def propagate(plan: Plan, inputs: Array, gradient: Gradient, *, seed: int = 0) -> Forecast:
+    """Predict gradients and signals of every layer on one batch.
+
+    Args:
+        plan: the network.
+        inputs: the batch, shape (samples, features).
+        gradient: of the loss with respect to the logits.
+        seed: of the draws behind the figures, not of the network.
+
+    Raises:
+        SpecError: the inputs do not fit or are not finite, the signal explodes, or the loss gives no gradient.
+    """
+    inputs = _checked(plan, inputs)
+    random = np.random.default_rng(seed)
+    if any(layer.normalisation == "batch" for layer in plan.hidden):
+        return _batch_normalised(plan, inputs, gradient, random)
+    limit = wide(plan, inputs)
+    rows, chains = _sizes(plan)
+    shape = (len(inputs), plan.layers[-1].fan_out)
+    standard = random.normal(size=(max(chains, _LOGIT_DRAWS), *shape))
+    logits = np.matmul(root_of(limit.covariances[-1][None])[0].T, standard)
+    gradients = checked_gradient(gradient, logits)
+    whole = _limit_logs(limit, gradients)
+    part = Part(limit, inputs, random, chains)
+    chain = GramChains(plan, rows, part.grams, random)
+    covariance = chain.forward()
+    drawn = part.logits(covariance, logits[:chains])
+    drawn_gradients = checked_gradient(gradient, drawn)
+    at_limit = _part_logs(limit, part.reduced(gradients[:chains]), part)
+    image = _without_bias(plan, part.of(drawn), covariance, random)
+    found = chain.backward(image, part.reduced(drawn_gradients).transpose(0, 2, 1))
+    alive = _alive(plan, chain)
+    narrowing = max(1.0, max(plan.widths) / max(rows))
+    # heavy tails would leave the controls' coefficients to a few draws
+    steady = np.max(np.std(found[0][alive, :, 0], axis=0)) < 2 * LN10 * _UNSTABLE
+    controls = _controls(chain)[alive] if plan.plain and steady else None
+    weight, bias, signal = (
+        level(_first(one, alive), (drawn_logs - limit_logs)[alive], narrowing, controls, part.share)
+        for one, drawn_logs, limit_logs in zip(whole, found, at_limit, strict=True)
+    )
+    scale = _scales(chain, limit, part, covariance, narrowing)
+    output = np.array([np.mean(np.diag(one)) for one in limit.signals[1:]]) / np.array(plan.widths)
+    return Forecast(
+        weight, bias, signal, scale, np.sqrt(output), limit.arguments[:-1], _warnings(weight, alive)
+    )
+
+
+def _checked(plan: Plan, inputs: Array) -> Array:
+    inputs = np.asarray(inputs, dtype=np.float64)
+    if inputs.ndim != 2 or not inputs.size:
+        raise SpecError(f"inputs are an array of shape (samples, features), not one of shape {inputs.shape}")
+    if inputs.shape[1] != plan.layers[0].fan_in:
+        raise SpecError(
+            f'layer "{plan.layers[0].name}" takes {plan.layers[0].fan_in} features, but the inputs have '
+            f"{inputs.shape[1]}"
+        )
+    if not np.isfinite(inputs).all():
+        raise SpecError("the inputs hold a number that is not finite; remove or replace it before predicting")
+    if not inputs.any():
+        raise SpecError("every input is 0, so that nothing but the biases would reach the first layer")
+    return inputs
+
+
+def checked_gradient(gradient: Gradient, logits: Array) -> Array:
+    """The gradient at the logits.
+
+    Raises:
+        SpecError: it has another shape than they have, or a number in it is not finite.
+    """
+    found = np.asarray(gradient(logits), dtype=np.float64)
+    if found.shape != logits.shape:
+        raise SpecError(f"the loss gave gradients of shape {found.shape} for logits of shape {logits.shape}")
+    if not np.isfinite(found).all():
+        raise SpecError("the loss has a gradient that is not finite at the logits of a fresh network")
+    return found
+
+
+def _sizes(plan: Plan) -> tuple[tuple[int, ...], int]:
+    """Rows of every hidden layer, and the number of chains; together they bound time and memory."""
+    widest = max(plan.widths)
+    shrink = min(1.0, _WIDEST / widest)
+    rows = tuple(max(1, round(width * shrink)) for width in plan.widths)
+    budget = ROWS * min(1.0, 128 / len(plan.widths))
+    return rows, max(_FEWEST, round(budget / (sum(rows) / len(rows))))
+
+
+def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
+    """Logs of the three squared norms of every layer for each draw of the logits, shape (draws, layers)."""
+    outer = np.matmul(gradients, gradients.transpose(0, 2, 1))
+    logs = np.array([transfer.log for transfer in limit.transfers])
+
+    def of(matrices: list[Array], own: Array) -> Array:
+        return np.log(np.maximum(own @ np.stack(matrices).T, 1e-300)) + logs
+
+    flat = outer.reshape(len(outer), -1)
+    return (
+        of([transfer.weight.ravel() for transfer in limit.transfers], flat),
+        of([transfer.bias.ravel() for transfer in limit.transfers], flat),
+        of([np.diag(transfer.signal) for transfer in limit.transfers], np.einsum("rii->ri", outer)),
+    )
+
+
+def _part_logs(limit: Wide, gradients: Array, part: Part) -> tuple[Array, Array, Array]:
+    """The same for the chains' parts of the batch, and for the halves of each; shape (chains, layers, 3)."""
+    outer = np.matmul(gradients, gradients.transpose(0, 2, 1))
+    own = outer * np.eye(outer.shape[-1])
+
+    def of(kind: str, outer: Array) -> Array:
+        found = [
+            log_sums(outer * part.block(getattr(transfer, kind))) + transfer.log
+            for transfer in limit.transfers
+        ]
+        return np.stack(found, axis=1)
+
+    return of("weight", outer), of("bias", outer), of("signal", own)
+
+
+def _without_bias(plan: Plan, logits: Array, covariance: Array, random: np.random.Generator) -> Array:
+    """W·a of the logits, shape (chains, outputs, samples): what is left when a bias that fits them is taken off."""
+    variance = plan.layers[-1].bias_variance
+    if not variance:
+        return logits
+    ridge = 1e-12 * np.einsum("rii->r", covariance)[:, None, None] * np.eye(covariance.shape[-1])
+    share = np.linalg.solve(covariance + ridge, np.ones((*covariance.shape[:2], 1)))
+    mean = variance * np.matmul(logits, share)
+    left = np.maximum(variance - variance**2 * np.sum(share, axis=1, keepdims=True), 0.0)
+    return logits - mean - np.sqrt(left) * random.normal(size=mean.shape)
+
+
+def _controls(chain: GramChains) -> Array:
+    """Sums of the surprises in front of and behind every layer, of mean 0; shape (chains, layers, 3)."""
+    forward = np.pad(np.cumsum(chain.forward_surprise, axis=1), ((0, 0), (1, 0)))
+    backward = np.pad(np.cumsum(chain.backward_surprise[:, ::-1], axis=1), ((0, 0), (1, 0)))[:, ::-1]
+    return np.stack([forward, forward[:, -1:] - forward, backward], axis=2)
+
+
+def _scales(chain: GramChains, limit: Wide, part: Part, covariance: Array, narrowing: float) -> Level:
+    drawn = [np.mean(hidden.argument**2, axis=(1, 2)) for hidden in chain.hidden]
+    drawn.append(np.mean(np.einsum("rii->ri", covariance), axis=1))
+    variances = [np.diag(argument) for argument in limit.arguments]
+    at_limit = [np.mean(variance[part.chosen], axis=1) for variance in variances]
+    whole = np.array([[math.log(max(float(np.mean(variance)), 1e-300)) for variance in variances]])
+    ratio = np.log(np.maximum(np.stack(drawn, axis=1), 1e-300)) - np.log(
+        np.maximum(np.stack(at_limit, axis=1), 1e-300)
+    )
+    return level(np.repeat(whole, len(ratio), axis=0), ratio, narrowing)
+
+
+def _batch_normalised(plan: Plan, inputs: Array, gradient: Gradient, random: np.random.Generator) -> Forecast:
+    """Batch normalisation ties the samples together, so every chain carries the whole batch."""
+    if len(inputs) < 4:
+        raise SpecError(
+            f"batch normalisation over {len(inputs)} samples has no prediction: with fewer than 4 its gradient "
+            "explodes without a bound on its mean (Yang et al. 2019); take a larger batch"
+        )
+    shrink = min(1.0, _NORMALISED_ROWS / max(plan.widths))
+    rows = tuple(max(1, round(width * shrink)) for width in plan.widths)
+    gram = inputs @ inputs.T
+    chain = GramChains(plan, rows, np.repeat(gram[None], _NORMALISED_CHAINS, axis=0), random)
+    covariance = chain.forward()
+    shape = (_NORMALISED_CHAINS, len(inputs), plan.layers[-1].fan_out)
+    logits = np.matmul(root_of(covariance).transpose(0, 2, 1), random.normal(size=shape))
+    gradients = checked_gradient(gradient, logits)
+    found = chain.backward(logits.transpose(0, 2, 1), gradients.transpose(0, 2, 1))
+    alive = _alive(plan, chain)
+    nothing = np.zeros(found[0].shape[:2])
+    weight, bias, signal = (level(nothing, one[alive, :, 0], 1.0) for one in found)
+    squares = [np.mean(hidden.argument**2, axis=(1, 2)) for hidden in chain.hidden]
+    squares.append(np.mean(logits**2, axis=(1, 2)))
+    scale = level(nothing, np.log(np.maximum(np.stack(squares, axis=1), 1e-300)), 1.0)
+    output = np.array([np.mean(hidden.output**2) for hidden in chain.hidden])
+    return Forecast(
+        weight, bias, signal, scale, np.sqrt(output), tuple(_covariances(chain)), _warnings(weight, alive)
+    )
+
+
+def _covariances(chain: GramChains) -> list[Array]:
+    squares = [totals(hidden.argument, hidden.argument) / hidden.argument.shape[1] for hidden in chain.hidden]
+    return [np.mean(one, axis=0) for one in squares]
+
+
+def _first(whole: Array, alive: NDArray[np.bool_]) -> Array:
+    """The logs without those that belong to dead chains, so that the first stay those of the chains."""
+    return np.concatenate([whole[: len(alive)][alive], whole[len(alive) :]])
+
+
+def _alive(plan: Plan, chain: GramChains) -> NDArray[np.bool_]:
+    """Which chains pass any gradient to the first layer."""
+    dead = int(np.sum(~chain.alive))
+    if len(chain.alive) - dead < _FEWEST_ALIVE:
+        raise SpecError(
+            f"in {dead} of {len(chain.alive)} draws of this network no gradient reaches the first layer, for a "
+            f"whole layer is dead; the narrowest has {min(plan.widths)} units: make it wider"
+        )
+    return chain.alive
+
+
+def _warnings(weight: Level, alive: NDArray[np.bool_]) -> tuple[str, ...]:
+    found = []
+    if not alive.all():
+        found.append(
+            f"in {1 - np.mean(alive):.0%} of the draws a whole layer is dead and no gradient passes; the figures "
+            "are those of the others"
+        )
+    worst = int(np.argmax(weight.deviation))
+    if weight.deviation[worst] > _UNSTABLE:
+        found.append(
+            f"seeds differ by a factor of 10^{weight.deviation[worst]:.1f} (one standard deviation) at layer "
+            f"{worst + 1}: the scale of the signal is not stable, so the mean says little about one network, "
+            "and it may be off by more than half a decade itself"
+        )
+    return tuple(found)
