@@ -205,6 +205,21 @@ def register_activation(
     return entry
 
 
+def elementwise(name: str, function: Callable[..., Array]) -> Activation:
+    """An activation of a function that is used here and now, without making its name known.
+
+    Args:
+        name: for messages.
+        function: as `register_activation` takes it.
+
+    Raises:
+        SpecError: as `register_activation` has them.
+    """
+    from evenflow.spec.registration import inspected
+
+    return _make_custom(name, name, "", inspected(name, function, None))
+
+
 @functools.cache
 def _known(base: str, parameter: float | None) -> Activation:
     entry = CATALOGUE[base]
