@@ -26,6 +26,7 @@ _HOMES = {
     "activation": "evenflow.spec.activation",
     "activation_names": "evenflow.spec.activation",
     "build": "evenflow.study.build",
+    "predict": "evenflow.study.forecast",
     "properties": "evenflow.spec.properties",
     "read_study": "evenflow.spec.files",
     "register_activation": "evenflow.spec.activation",
@@ -50,6 +51,7 @@ __all__ = [
     "activation",
     "activation_names",
     "build",
+    "predict",
     "properties",
     "read_study",
     "register_activation",
@@ -85,4 +87,5 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` re
     from evenflow.spec.study import Study
     from evenflow.spec.training import Training
     from evenflow.study.build import build
+    from evenflow.study.forecast import predict
     from evenflow.study.run import run_study
