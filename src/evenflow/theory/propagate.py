@@ -30,9 +30,10 @@ from evenflow.theory.wide import Wide, wide
 
 Array = NDArray[np.float64]
 
-ROWS = 8192  # units of a hidden layer drawn, over all chains
+ROWS = 8192  # units of a hidden layer drawn, over all chains of a network of 100 layers
 _WIDEST = 512  # units of one chain; noise of wider layers is scaled from there, for it is small
 _FEWEST = 24
+_MORE = 4.0
 _LOGIT_DRAWS = 768
 # with batch normalisation every chain carries all samples
 _NORMALISED_ROWS, _NORMALISED_CHAINS = 128, 8
@@ -145,7 +146,8 @@ def _sizes(plan: Plan) -> tuple[tuple[int, ...], int]:
     widest = max(plan.widths)
     shrink = min(1.0, _WIDEST / widest)
     rows = tuple(max(1, round(width * shrink)) for width in plan.widths)
-    budget = ROWS * min(1.0, 128 / len(plan.widths))
+    # shallower networks leave time for more chains, deeper ones would take too much memory
+    budget = ROWS * min(_MORE, 100 / len(plan.widths))
     return rows, max(_FEWEST, round(budget / (sum(rows) / len(rows))))
 
 
