@@ -28,7 +28,7 @@ from evenflow.theory.blocks.recurrence import Step, log_gradients, through_time
 
 Array = NDArray[np.float64]
 
-LEAST_WIDTH, LARGEST_INPUT, LARGEST_WEIGHT = 16, 4.0, 1.0
+LEAST_WIDTH, LARGEST_INPUT, LARGEST_WEIGHT = 32, 1.0, 1.0
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 _WEIGHTS = _WEIGHTS / np.sum(_WEIGHTS)
 
@@ -80,7 +80,7 @@ def lstm(
     >>> round(found.per_block, 2), round(lstm(256, 60, forget_bias=1.0).per_block, 2)
     (0.63, 0.86)
     """
-    given = _given(width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second)
+    given = checked_step(width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second)
     check_number("the forget bias", forget_bias)
     spread, drive, kept_bias = given
     signal, kept = 0.0, 0.0
@@ -139,7 +139,7 @@ def gru(
     >>> round(gru(256, 60).per_block, 2)
     0.63
     """
-    given = _given(width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second)
+    given = checked_step(width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second)
     check_number("the update bias", update_bias)
     spread, drive, kept_bias = given
     signal, kept = 0.0, 0.0
@@ -207,7 +207,7 @@ def _reasons(width: int, spread: float, drive: float) -> list[str]:
     ]
 
 
-def _given(
+def checked_step(
     width: int,
     steps: int,
     weight: float | None,
