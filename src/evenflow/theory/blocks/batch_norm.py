@@ -25,6 +25,8 @@ from evenflow.theory.blocks.growth import check_count
 from evenflow.theory.gaussian import moments
 
 LEAST_BATCH = 4  # E[1/χ²] of B - 1 degrees of freedom is infinite at B = 3
+SMALL_BATCH = 16  # up to which no drift of norms was measured
+NEARLY_LINEAR = 0.9  # share of the linear part in Var f; ReLU has 0.73, ELU 0.93, sigmoid 0.98
 _LARGEST = 1000  # the Jacobi weights overflow a little beyond; from there on the rest is taken as ∝ 1/B
 _ANGLES, _RADII = 2048, 64
 
@@ -89,3 +91,48 @@ def _constant(function: Activation) -> SpecError:
         f'activation "{function.name}" puts out the same for every sample, so BatchNorm divides by 0; '
         "choose another activation"
     )
+
+
+def norm_drift(function: Activation | str) -> float:
+    """By what a layer multiplies a small excess of one sample's norm over the others': above 1, samples drift apart.
+
+    A sample whose y has mean square 1 + ε comes out with a variance that is larger by m·ε, where
+    ``m = E[(f - E f)·f'·z]/Var f``. For f with f(s·z) = s·f(z) it is 1.
+
+    >>> round(norm_drift("relu"), 6), round(norm_drift("silu"), 2)
+    (1.0, 1.1)
+    """
+    function = activation(function)
+    at = moments(function, 1.0)
+    spread = float(at.second - at.mean**2)
+    if spread <= 1e-12 * float(at.second):
+        raise _constant(function)
+    step = 1e-4
+    mean_drift = float(moments(function, 1 + step).mean - moments(function, 1 - step).mean) / step
+    return (float(at.radial) - float(at.mean) * mean_drift) / spread
+
+
+def rank_is_lost(function: Activation, depth: int, width: float, batch: float) -> str:
+    """One sentence where the batch is no longer spread alike in all directions, else an empty string.
+
+    Measured at n = B = 128: from the layers where m^l passes e the rate is off by 12 % for Hardswish (m = 1.16),
+    6 % for SiLU (1.10) and softplus (1.06), 3 % for GELU (1.06), and by at most 2 % for ReLU and SELU. What is
+    nearly linear forgets nothing and loses rank by the noise of n weights: 5 % for the identity and 4 % for sigmoid
+    after n/2 layers. At B = 16 nothing is lost.
+    """
+    if batch <= SMALL_BATCH:
+        return ""
+    drift, at = norm_drift(function), moments(function, 1.0)
+    limit = 1 / math.log(drift) if drift > 1 + 1e-3 else math.inf
+    if depth > limit + 1e-9:
+        return (
+            f"BatchNorm with {function.name} lets the samples' norms drift apart, e-fold in {limit:.0f} layers, and "
+            f"{depth} layers are more; choose a smaller depth or a batch of {SMALL_BATCH} or less"
+        )
+    linear = float(at.slope_mean**2 / (at.second - at.mean**2))
+    if linear > NEARLY_LINEAR and depth > width / 2:
+        return (
+            f"{function.name} is nearly linear, so {depth} layers of width {width:g} lose the rank of the batch; "
+            "choose a depth up to half the width"
+        )
+    return ""
