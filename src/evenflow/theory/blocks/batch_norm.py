@@ -74,7 +74,12 @@ def _finite(function: Activation, batch: int) -> float:
     def mean(values: np.ndarray) -> float:
         return float(weights @ np.mean(values, axis=1))
 
-    f_1, f_2, s_1, s_2 = function(first), function(second), function.derivative(first), function.derivative(second)
+    f_1, f_2, s_1, s_2 = (
+        function(first),
+        function(second),
+        function.derivative(first),
+        function.derivative(second),
+    )
     spread = mean(f_1**2) - mean(f_1 * f_2)
     if not spread > 1e-12 * mean(f_1**2):
         raise _constant(function)

@@ -80,7 +80,9 @@ def lstm(
     >>> round(found.per_block, 2), round(lstm(256, 60, forget_bias=1.0).per_block, 2)
     (0.63, 0.86)
     """
-    given = checked_step(width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second)
+    given = checked_step(
+        width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second
+    )
     check_number("the forget bias", forget_bias)
     spread, drive, kept_bias = given
     signal, kept = 0.0, 0.0
@@ -139,7 +141,9 @@ def gru(
     >>> round(gru(256, 60).per_block, 2)
     0.63
     """
-    given = checked_step(width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second)
+    given = checked_step(
+        width, steps, weight_variance, input_weight_variance, bias_variance, inputs, input_second
+    )
     check_number("the update bias", update_bias)
     spread, drive, kept_bias = given
     signal, kept = 0.0, 0.0
@@ -150,7 +154,8 @@ def gru(
         # of the two biases of n, the one beside W is inside the reset gate
         inner = _Drive(
             kept_bias / 2 + reset.kept * (kept_bias / 2 + spread * kept),
-            drive + reset.second * (kept_bias / 2 + spread * signal)
+            drive
+            + reset.second * (kept_bias / 2 + spread * signal)
             - reset.kept * (kept_bias / 2 + spread * kept),
         )
         candidate = _mean(np.tanh, inner)
@@ -235,7 +240,9 @@ def _mean(function: Callable[[Array], Array], drive: _Drive, shift: float = 0.0)
         shift + math.sqrt(drive.kept) * _NODES[:, None] + math.sqrt(max(drive.moving, 0.0)) * _NODES
     )
     over_time = values @ _WEIGHTS
-    return _Mean(float(_WEIGHTS @ over_time), float(_WEIGHTS @ values**2 @ _WEIGHTS), float(_WEIGHTS @ over_time**2))
+    return _Mean(
+        float(_WEIGHTS @ over_time), float(_WEIGHTS @ values**2 @ _WEIGHTS), float(_WEIGHTS @ over_time**2)
+    )
 
 
 def _kinds(drive: _Drive, shift: float) -> tuple[Array, Array, Array]:

@@ -83,7 +83,9 @@ def normalised(
         # what varies over the batch: neither the mean of f nor the bias
         spread = weight_variance * float(at.slope_second) / factor
         reasons.append(rank_is_lost(function, depth, width, batch))
-        validity += "; every unit's variance over the batch near the mean: depth below the limit that `outside` names"
+        validity += (
+            "; every unit's variance over the batch near the mean: depth below the limit that `outside` names"
+        )
     backward = np.full(depth, weight_variance * float(at.slope_second) / spread)
     backward[0] *= spread / input_variance
     named = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}[normalisation]

@@ -81,7 +81,9 @@ def rnn(
         f"h >= {LEAST_WIDTH}, σ_w² <= {LARGEST_WEIGHT:g}, variance of the input's part <= {LARGEST_INPUT:g}; "
         "state settled; inputs of mean 0, independent in time; loss on the last state"
     )
-    return through_time(f"{function.name} RNN of width {width} over {steps} steps", logs[::-1], validity, reasons)
+    return through_time(
+        f"{function.name} RNN of width {width} over {steps} steps", logs[::-1], validity, reasons
+    )
 
 
 def _settled(function: Activation, spread: float, drive: float) -> float:

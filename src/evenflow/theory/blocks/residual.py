@@ -125,7 +125,9 @@ def residual(
     validity += "; weights drawn independently; the gradient independent of them"
     norm = {"none": "no norm", "layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}[normalisation]
     what = f"{depth} residual {function.name} blocks, {norm}"
-    return grown(what + ("" if normalisation == "none" else f" {position}"), forward, backward, validity, reasons)
+    return grown(
+        what + ("" if normalisation == "none" else f" {position}"), forward, backward, validity, reasons
+    )
 
 
 def _at(function: Activation, variance: float, *, invariant: bool) -> tuple[Moments, float]:
