@@ -32,7 +32,7 @@ PADDINGS = ("zeros", "circular")
 LEAST_CHANNELS = 16  # of a group
 
 
-def convolution(
+def convolution_stack(
     function: Activation | str,
     depth: int,
     channels: int,
@@ -69,11 +69,11 @@ def convolution(
         SpecError: a count or a variance is out of range, the groups do not divide the channels, the kernel is
             even, or nothing is left of the image.
 
-    >>> round(convolution("relu", 20, 64, 16, padding_mode="circular").per_block, 12)
+    >>> round(convolution_stack("relu", 20, 64, 16, padding_mode="circular").per_block, 12)
     1.0
-    >>> padded = convolution("relu", 20, 64, 16)
-    >>> round(padded.backward[0] / padded.backward[1], 3)  # of the mean square, at the first layer
-    0.967
+    >>> padded = convolution_stack("relu", 20, 64, 16)
+    >>> round(float(padded.backward[-1]), 3)  # (46/48)²: a border pixel is seen by 2 of 3 rows
+    0.918
     """
     function = activation(function)
     height, width = (size, size) if isinstance(size, int) else size
@@ -117,11 +117,14 @@ def convolution(
         backward.append(ratio)
         gradient = before / float(np.mean(before))
     reasons = [
-        f"a group has {channels // groups} channels, below {LEAST_CHANNELS}, where one draw differs too much from the mean"
+        f"a group has {channels // groups} channels, below {LEAST_CHANNELS}, where one draw differs too much from "
+        "the mean; use fewer groups or more channels"
         if channels // groups < LEAST_CHANNELS
         else ""
     ]
-    validity = f"C/groups >= {LEAST_CHANNELS}; weights drawn independently; inputs and output gradients alike at all positions"
+    validity = (
+        f"C/groups >= {LEAST_CHANNELS}; independent weights; input and output gradient alike at all positions"
+    )
     what = f"{depth} x ({function.name}, {kernel} x {kernel} convolution, padding {padding_mode})"
     forward = np.array(levels[1:]) / np.array(levels[:-1])
     return grown(what, forward, backward[::-1], validity, reasons)

@@ -57,7 +57,7 @@ def grown(
         reasons: why the question is outside; the first one that is not empty counts.
 
     >>> found = grown("doubling", [2.0, 2.0], [4.0, 4.0], "anything")
-    >>> found.forward.tolist(), found.backward.tolist(), round(found.per_block, 12)
+    >>> found.forward.round(12).tolist(), found.backward.round(12).tolist(), round(found.per_block, 12)
     ([2.0, 4.0], [16.0, 4.0], 2.0)
     """
     outside = next((reason for reason in reasons if reason), "")
@@ -96,12 +96,9 @@ def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
     >>> check_choice("normalisation", "layr", ("none", "layer"))
     Traceback (most recent call last):
         ...
-    evenflow.errors.SpecError: normalisation "layr" is not known; did you mean "layer"? Known: none, layer
+    evenflow.errors.SpecError: normalisation "layr" is not known; did you mean "layer"?
     """
     if value not in known:
-        hint = suggest(str(value), known)
         raise SpecError(
-            f'{what} "{value}" is not known{hint}{"" if hint else ";"} Known: {", ".join(known)}'.replace(
-                "; Known", "; known"
-            )
+            f'{what} "{value}" is not known{suggest(str(value), known) or "; known are " + ", ".join(known)}'
         )

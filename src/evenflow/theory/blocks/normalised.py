@@ -28,7 +28,7 @@ NORMALISATIONS = ("layer", "rms", "batch")
 LEAST_WIDTH = 32
 
 
-def normalised(
+def normalised_stack(
     function: Activation | str,
     depth: int,
     weight_variance: float = 1.0,
@@ -37,7 +37,7 @@ def normalised(
     normalisation: Normalisation = "layer",
     batch: float = math.inf,
     width: float = math.inf,
-    input_variance: float = 1.0,
+    input_variance: float | None = None,
 ) -> Growth:
     """L blocks h ↦ W·f(N(h)) + b: the norm stands before the activation.
 
@@ -49,15 +49,16 @@ def normalised(
         normalisation: "layer", "rms" or "batch".
         batch: B, the samples that BatchNorm takes together.
         width: n.
-        input_variance: of h before the first block; over the batch, for BatchNorm.
+        input_variance: of h before the first block, over the batch for BatchNorm; left out, that which the blocks
+            themselves hand on, so that all blocks are alike.
 
     Raises:
         SpecError: a count or a variance is out of range, the normalisation is not known, or B is below 4.
 
-    >>> relu, sigmoid = normalised("relu", 20), normalised("sigmoid", 20)
+    >>> relu, sigmoid = normalised_stack("relu", 20), normalised_stack("sigmoid", 20)
     >>> round(relu.per_block, 12), round(sigmoid.per_block, 3)
-    (1.0, 0.4)
-    >>> round(normalised("relu", 20, normalisation="batch").per_block, 3)
+    (1.0, 0.391)
+    >>> round(normalised_stack("relu", 20, normalisation="batch").per_block, 3)
     1.211
     """
     function = activation(function)
@@ -65,11 +66,10 @@ def normalised(
     check_count("the width", width, endless=True)
     check_choice("normalisation", normalisation, NORMALISATIONS)
     check_draw(weight_variance, bias_variance)
-    check_variance("the input variance", input_variance, positive=True)
+    if input_variance is not None:
+        check_variance("the input variance", input_variance, positive=True)
     at = moments(function, 1.0)
     second = weight_variance * float(at.second) + bias_variance
-    forward = np.ones(depth)
-    forward[0] = second / input_variance
     spread = second
     reasons = [
         f"the width {width:g} is below {LEAST_WIDTH}, where one draw differs too much from the mean"
@@ -87,6 +87,9 @@ def normalised(
             "; every unit's variance over the batch near the mean: depth below the limit that `outside` names"
         )
     backward = np.full(depth, weight_variance * float(at.slope_second) / spread)
-    backward[0] *= spread / input_variance
+    forward = np.ones(depth)
+    if input_variance is not None:
+        forward[0] = second / input_variance
+        backward[0] *= spread / input_variance
     named = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}[normalisation]
     return grown(f"{depth} x ({named}, {function.name}, linear)", forward, backward, validity, reasons)

@@ -100,7 +100,7 @@ def log_gradients(step: Step, steps: int, width: float) -> Array:
     each = step.share @ np.diagonal(state, axis1=1, axis2=2)
     back = np.arange(1, count)
     logs = np.log(each[1:] / each[0]) + 2 * back * math.log(rate)
-    return (logs + power_growth((back * spoke / rate) ** 2 / width))[::-1]
+    return (logs + power_growth((back * (spoke / rate)).astype(np.float64) ** 2 / width))[::-1]
 
 
 def power_growth(ratio: Array) -> Array:
@@ -109,7 +109,7 @@ def power_growth(ratio: Array) -> Array:
     From there on the largest eigenvalue alone decides, and log ‖Wᵏ‖² grows with k.
     """
     beyond = np.sqrt(np.maximum(ratio / _POWER[-1], 1.0))
-    return np.interp(ratio, _POWER, _GROWTH) * beyond
+    return np.asarray(np.interp(ratio, _POWER, _GROWTH) * beyond, dtype=np.float64)
 
 
 def through_time(what: str, logs: Array, validity: str, reasons: Iterable[str]) -> Growth:

@@ -14,12 +14,10 @@ import numpy as np
 
 from evenflow.errors import SpecError
 from evenflow.spec.activation import Activation, activation
+from evenflow.theory.blocks.gates import VALIDITY, checked_step, reasons
 from evenflow.theory.blocks.growth import Growth
-from evenflow.theory.blocks.gated import LARGEST_INPUT, LEAST_WIDTH, checked_step
 from evenflow.theory.blocks.recurrence import power_growth, through_time
 from evenflow.theory.gaussian import moments
-
-LARGEST_WEIGHT = 1.0  # beyond, tanh networks are chaotic and W alone no longer decides
 
 
 def rnn(
@@ -65,25 +63,8 @@ def rnn(
         )
     back = np.arange(1, steps + 1)
     logs = back * math.log(chi) + power_growth(back**2 / width)
-    reasons = [
-        f"the hidden size {width} is below {LEAST_WIDTH}, where one draw differs too much from the mean"
-        if width < LEAST_WIDTH
-        else "",
-        f"the recurrent weights have σ_w² = h·Var w = {spread:g}, above {LARGEST_WEIGHT:g}, where the state moves "
-        "by itself"
-        if spread > LARGEST_WEIGHT
-        else "",
-        f"the input's part of a pre-activation has variance {drive:g}, above {LARGEST_INPUT:g}"
-        if drive > LARGEST_INPUT
-        else "",
-    ]
-    validity = (
-        f"h >= {LEAST_WIDTH}, σ_w² <= {LARGEST_WEIGHT:g}, variance of the input's part <= {LARGEST_INPUT:g}; "
-        "state settled; inputs of mean 0, independent in time; loss on the last state"
-    )
-    return through_time(
-        f"{function.name} RNN of width {width} over {steps} steps", logs[::-1], validity, reasons
-    )
+    what = f"{function.name} RNN of width {width} over {steps} steps"
+    return through_time(what, logs[::-1], VALIDITY, reasons(width, spread, drive))
 
 
 def _settled(function: Activation, spread: float, drive: float) -> float:

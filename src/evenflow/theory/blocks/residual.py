@@ -2,9 +2,11 @@
 
 Per block x ↦ x + s·W·f(N(x)) the branch adds s²·σ_w²·E[f²] to the second moment of the stream, and the gradient's
 mean square is multiplied by 1 + s²·σ_w²·E[f'²]/(what N divided by). Branch and skip do not correlate, for the
-branch's weights have mean 0. At width n the stream's square is that of n Gaussians, so that a norm before the
-branch divides by 1 - 2/n less: 4 % of the whole growth at L = 128 and n = 256. From this alone follow the known laws (Yang & Schoenholz 2017; Zhang, Dauphin & Ma
-2019; De & Smith 2020) for a branch that keeps the second moment:
+branch's weights have mean 0. The mean of 1/‖x‖² over n Gaussians makes what a norm before the branch divides by
+smaller, by 2/n: 4 % of the whole growth at L = 128 and n = 256.
+
+The known laws follow (Yang & Schoenholz 2017; Zhang, Dauphin & Ma 2019; De & Smith 2020), for a branch that keeps
+the second moment:
 
 - no norm: 2^L, and e for s = 1/√L;
 - LayerNorm or RMSNorm before the branch: Π(1 + 1/(1 + l)) = L + 1;
@@ -42,7 +44,7 @@ LEAST_WIDTH, LEAST_BATCH = 32, 32
 _LARGEST_VARIANCE = 1e150
 
 
-def residual(
+def residual_stack(
     function: Activation | str,
     depth: int,
     weight_variance: float = 2.0,
@@ -72,11 +74,11 @@ def residual(
     Raises:
         SpecError: a count, a variance or the scale is out of range, or a name is not known.
 
-    >>> [round(residual("relu", depth, normalisation="layer").backward[0], 6) for depth in (8, 32, 128)]
+    >>> [round(float(residual_stack("relu", depth, normalisation="layer").backward[0]), 6) for depth in (8, 32, 128)]
     [9.0, 33.0, 129.0]
-    >>> [round(residual("relu", depth, normalisation="layer", width=256).backward[0]) for depth in (8, 32, 128)]
+    >>> [round(residual_stack("relu", depth, normalisation="layer", width=256).backward[0]) for depth in (8, 32, 128)]
     [9, 34, 134]
-    >>> round(residual("relu", 128, scale=128**-0.5).backward[0], 2)  # e
+    >>> round(float(residual_stack("relu", 128, scale=128**-0.5).backward[0]), 2)  # e
     2.71
     """
     function = activation(function)
