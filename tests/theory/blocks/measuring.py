@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -92,10 +93,7 @@ def residual(
         yield x
         for _ in range(depth):
             w = _weight(width, width, weight_variance)
-            if position == "pre":
-                x = x + scale * f(norm(x)) @ w
-            else:
-                x = norm(x + scale * f(x) @ w)
+            x = x + scale * f(norm(x)) @ w if position == "pre" else norm(x + scale * f(x) @ w)
             yield x
 
     return measured(make, seeds)
@@ -135,7 +133,7 @@ def convolution(
     *,
     seeds: int,
     kernel: int = 3,
-    padding_mode: str = "zeros",
+    padding_mode: Literal["zeros", "circular"] = "zeros",
     groups: int = 1,
     gain: float = 2.0,
 ) -> Measured:
@@ -182,8 +180,8 @@ def recurrent(
             parameter.requires_grad_(False)
             if name.startswith("weight"):
                 parameter.mul_(weight_scale)
-        if kept_bias:  # the forget gate, or the update gate
-            module.bias_hh_l0[width : 2 * width] += kept_bias
+            elif name == "bias_hh_l0" and kind is not nn.RNN:  # the second gate forgets, or updates
+                parameter[width : 2 * width] += kept_bias
         x = math.sqrt(input_second) * torch.randn(settled + steps, 4, inputs, dtype=torch.float64)
         _, state = module(x[:settled])
         last = state

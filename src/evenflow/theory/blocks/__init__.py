@@ -12,18 +12,14 @@ the numbers are NaN.
 
 from evenflow.theory.blocks.batch_norm import batch_norm_factor, norm_drift
 from evenflow.theory.blocks.convolution import convolution_stack
+from evenflow.theory.blocks.deep_norm import DeepNorm, deep_norm_constants, deep_norm_stack
 from evenflow.theory.blocks.growth import Growth
 from evenflow.theory.blocks.gru_cell import gru
 from evenflow.theory.blocks.lstm_cell import lstm
 from evenflow.theory.blocks.normalised import normalised_stack
 from evenflow.theory.blocks.recurrent import rnn
 from evenflow.theory.blocks.residual import residual_stack
-from evenflow.theory.blocks.transformer import (
-    DeepNorm,
-    deep_norm_constants,
-    deep_norm_stack,
-    transformer_stack,
-)
+from evenflow.theory.blocks.transformer import transformer_stack
 
 __all__ = [
     "DeepNorm",
