@@ -44,18 +44,23 @@ class Measured:
     per_block: float
 
 
-def measured(make: Callable[[], Iterator[Tensor]], seeds: int) -> Measured:
+Stream = Tensor | tuple[Tensor, Tensor]  # the second is an LSTM's h and c
+
+
+def measured(make: Callable[[], Iterator[Stream]], seeds: int) -> Measured:
     """Over `seeds` draws of the streams, input first, that `make` yields block by block."""
     logs = []
     for seed in range(seeds):
         torch.manual_seed(seed)
         streams = []
         for stream in make():
-            if stream.requires_grad and not stream.is_leaf:
-                stream.retain_grad()
+            for one in stream if isinstance(stream, tuple) else (stream,):
+                if one.requires_grad and not one.is_leaf:
+                    one.retain_grad()
             streams.append(stream)
-        (streams[-1] * torch.randn_like(streams[-1])).sum().backward()
-        logs.append([(_log_square(one.detach()), _log_square(one.grad)) for one in streams])
+        last = streams[-1][1] if isinstance(streams[-1], tuple) else streams[-1]
+        (last * torch.randn_like(last)).sum().backward()
+        logs.append([(_log_square(_value(one)), _log_square(_gradient(one))) for one in streams])
     signal, gradient = np.mean(np.array(logs), axis=0).T
     back = gradient - gradient[-1]
     blocks = len(back) - 1
@@ -172,9 +177,9 @@ def recurrent(
     weight_scale: float = 1.0,
     settled: int = 30,
 ) -> Measured:
-    """The state (c of an LSTM, h of the others) after `settled` steps, and `steps` steps on to a loss on h."""
+    """The state (c of an LSTM, h of the others) after `settled` steps, and `steps` steps on."""
 
-    def make() -> Iterator[Tensor]:
+    def make() -> Iterator[Stream]:
         module = kind(inputs, width).double()
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(False)
@@ -183,22 +188,15 @@ def recurrent(
             elif name == "bias_hh_l0" and kind is not nn.RNN:  # the second gate forgets, or updates
                 parameter[width : 2 * width] += kept_bias
         x = math.sqrt(input_second) * torch.randn(settled + steps, 4, inputs, dtype=torch.float64)
-        _, state = module(x[:settled])
-        last = state
+        _, state = module(x[: settled - 1])
         for one in state if isinstance(state, tuple) else (state,):
             one.requires_grad_()
-        yield state[1] if isinstance(state, tuple) else state
-        for t in range(settled, settled + steps):
-            _, last = module(x[t : t + 1], last)
-            yield last[1] if isinstance(last, tuple) else last
-        if isinstance(last, tuple):
-            yield last[0]
+        # the h and c given here are leaves apart; from the next step on, h is a function of c
+        for t in range(settled - 1, settled + steps):
+            _, state = module(x[t : t + 1], state)
+            yield state
 
-    if kind is not nn.LSTM:
-        return measured(make, seeds)
-    found = measured(make, seeds)  # the loss is on h; relative to the last c
-    back = found.backward[:-1] / found.backward[-1]
-    return Measured(found.forward[:-1], back, float(back[0]) ** (1 / (2 * steps)))
+    return measured(make, seeds)
 
 
 def transformer(
@@ -268,7 +266,23 @@ def _weight(inputs: int, outputs: int, variance: float) -> Tensor:
     return torch.randn(inputs, outputs, dtype=torch.float64) * math.sqrt(variance / inputs)
 
 
-def _log_square(values: Tensor | None) -> float:
-    assert values is not None
+def _value(stream: Stream) -> Tensor:
+    return stream[1].detach() if isinstance(stream, tuple) else stream.detach()
+
+
+def _gradient(stream: Stream) -> Tensor:
+    """The whole derivative: torch gives that of c without what goes through h = o·tanh(c)."""
+    if not isinstance(stream, tuple):
+        assert stream.grad is not None
+        return stream.grad
+    h, c = stream
+    assert c.grad is not None
+    if h.grad is None:
+        return c.grad
+    squashed = torch.tanh(c.detach())
+    return c.grad + h.grad * h.detach() / squashed * (1 - squashed**2)
+
+
+def _log_square(values: Tensor) -> float:
     # float32 squares underflow long before the values do
     return math.log(max(float(values.double().square().mean()), 1e-300))

@@ -46,7 +46,7 @@ def gru(
 
     Args:
         width: h, the size of the hidden state.
-        steps: T, over which the gradient goes back from a loss on the last h.
+        steps: T, over which the gradient goes back from the last h.
         update_bias: added to the bias of the update gate z; above 0 the state is kept for longer.
         weight_variance: of one entry of `weight_hh`; left out 1/(3h), PyTorch's U(±1/√h). A uniform ±a has a²/3.
         input_weight_variance: of one entry of `weight_ih`; left out 1/(3h) too.

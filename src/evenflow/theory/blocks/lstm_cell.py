@@ -52,7 +52,7 @@ def lstm(
 
     Args:
         width: h, the size of the hidden state.
-        steps: T, over which the gradient goes back from a loss on the last h.
+        steps: T, over which the gradient goes back from the last c.
         forget_bias: added to the bias of the forget gate.
         weight_variance: of one entry of `weight_hh`; left out 1/(3h), PyTorch's U(±1/√h). A uniform ±a has a²/3.
         input_weight_variance: of one entry of `weight_ih`; left out 1/(3h) too.

@@ -63,8 +63,7 @@ class Step:
 def log_gradients(step: Step, steps: int, width: float) -> Array:
     """log of the mean squared gradient of the state, `steps` … 1 steps before the last, relative to the last.
 
-    Shape (steps,), the earliest time first. The gradient at the last time is `κ·m` with m independent of the
-    weights and of unit variance.
+    Shape (steps,), the earliest time first. The gradient at the last time is independent of the weights.
 
     >>> plain = Step(np.zeros(1), np.zeros(1), np.ones(1), 1.0, 1.0, weights=0.25, weights_kept=0.25)
     >>> log_gradients(plain, 2, math.inf).round(6).tolist() == np.log([1 / 16, 1 / 4]).round(6).tolist()
@@ -83,7 +82,7 @@ def log_gradients(step: Step, steps: int, width: float) -> Array:
     # k and l count steps from the end: E[δ_k·δ_l] for each kind, E[m_k·m_l]; the row and column of k at a time
     state = np.zeros((len(leak), count, count))
     message = np.zeros((count, count))
-    state[:, 0, 0], message[0, 0] = step.message_second, 1.0
+    state[:, 0, 0] = 1.0
     for k in range(1, count):
         before = step.share @ state[:, k - 1, :k].reshape(len(leak), k)
         row = kept * before + relay_kept * message[k - 1, :k]
@@ -100,14 +99,28 @@ def log_gradients(step: Step, steps: int, width: float) -> Array:
     each = step.share @ np.diagonal(state, axis1=1, axis2=2)
     back = np.arange(1, count)
     logs = np.log(each[1:] / each[0]) + 2 * back * math.log(rate)
-    return (logs + power_growth((back * (spoke / rate)).astype(np.float64) ** 2 / width))[::-1]
+    return (
+        logs
+        + power_growth(
+            np.asarray(back * (spoke / rate), dtype=np.float64), width, step.weights_kept / step.weights
+        )
+    )[::-1]
 
 
-def power_growth(ratio: Array) -> Array:
-    """What a finite width adds to log ‖Wᵏv‖²: a function of ratio = k²/n, measured up to 64 and then ∝ √ratio.
+def power_growth(factors: Array, width: float, coherence: float) -> Array:
+    """What a finite width adds to the log of the mean square after k factors of one matrix W.
 
-    From there on the largest eigenvalue alone decides, and log ‖Wᵏ‖² grows with k.
+    Measured up to k²/n = 64; from there on the largest eigenvalue alone decides, and the logarithm grows with k.
+    Where the coefficients between the factors change from step to step, with E[a_t·a_s] = ρ·E[a_t²], a pairing of
+    j steps with j others is worth ρ^j, so that k·(1 + ρ + … + ρ^(k-1)) takes the place of k².
+
+    Args:
+        factors: k, of any shape.
+        width: n.
+        coherence: ρ, from 0 to 1.
     """
+    together = factors if coherence > 1 - 1e-9 else (1 - coherence**factors) / (1 - coherence)
+    ratio = factors * together / width
     beyond = np.sqrt(np.maximum(ratio / _POWER[-1], 1.0))
     return np.asarray(np.interp(ratio, _POWER, _GROWTH) * beyond, dtype=np.float64)
 

@@ -3,7 +3,8 @@
 Its pre-activations have the variance q that ``q = σ_w²·E[f(√q·z)²] + input + biases`` keeps, and the mean squared
 gradient changes per step by χ = σ_w²·E[f'(√q·z)²]. Nothing but W links two steps, so with tied weights the mean
 square is at first that of weights drawn anew (Chen, Pennington & Schoenholz 2018, equation 8); after √width
-steps or so the largest eigenvalues of W show, and the gradient falls more slowly (`recurrence.power_growth`).
+steps or so the largest eigenvalues of W show, and the gradient falls more slowly (`recurrence.power_growth`), the
+less the more the input moves the slopes f' about.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from evenflow.spec.activation import Activation, activation
 from evenflow.theory.blocks.gates import VALIDITY, checked_step, reasons
 from evenflow.theory.blocks.growth import Growth
 from evenflow.theory.blocks.recurrence import power_growth, through_time
+from evenflow.theory.correlation import slope_kernel, value_kernel
 from evenflow.theory.gaussian import moments
 
 
@@ -36,7 +38,7 @@ def rnn(
     Args:
         function: an activation or its name.
         width: h, the size of the hidden state.
-        steps: T, over which the gradient goes back from a loss on the last h.
+        steps: T, over which the gradient goes back from the last h.
         weight_variance: of one entry of `weight_hh`; left out 1/(3h), PyTorch's U(±1/√h). A uniform ±a has a²/3.
         input_weight_variance: of one entry of `weight_ih`; left out 1/(3h) too.
         bias_variance: of one entry of `bias_ih` and of `bias_hh`; left out 1/(3h) too.
@@ -61,8 +63,9 @@ def rnn(
             f'activation "{function.name}" is flat where this RNN works, so no gradient goes back at all; '
             "give it an input or biases"
         )
+    coherence = _coherence(function, variance, spread, kept)
     back = np.arange(1, steps + 1)
-    logs = back * math.log(chi) + power_growth(back**2 / width)
+    logs = back * math.log(chi) + power_growth(back.astype(np.float64), width, coherence)
     what = f"{function.name} RNN of width {width} over {steps} steps"
     return through_time(what, logs[::-1], VALIDITY, reasons(width, spread, drive))
 
@@ -80,3 +83,15 @@ def _settled(function: Activation, spread: float, drive: float) -> float:
                 "choose a smaller weight_variance"
             )
     return variance
+
+
+def _coherence(function: Activation, variance: float, spread: float, kept: float) -> float:
+    """E[f'_t·f'_s]/E[f'_t²] at two times far apart, whose pre-activations share what the biases give."""
+    shared = 0.0
+    for _ in range(50):
+        before, shared = shared, float(value_kernel(function, variance, variance, shared)) * spread + kept
+        shared = min(shared / variance, 1.0) if variance else 1.0
+        if abs(shared - before) <= 1e-9:
+            break
+    at = moments(function, variance).slope_second
+    return min(float(slope_kernel(function, variance, variance, shared) / at), 1.0)
