@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from evenflow.theory.blocks.gates import (
-    VALIDITY,
     Drive,
     Mean,
     above_zero,
@@ -24,6 +23,7 @@ from evenflow.theory.blocks.gates import (
     settled,
     sigmoid_slope,
     tanh_slope,
+    validity,
 )
 from evenflow.theory.blocks.growth import Growth, check_number
 from evenflow.theory.blocks.recurrence import Step, log_gradients, through_time
@@ -75,7 +75,7 @@ def gru(
     return through_time(
         f"GRU of width {width} over {steps} steps",
         log_gradients(step, steps, width),
-        VALIDITY,
+        validity(),
         reasons(width, spread, drive, update_bias),
     )
 

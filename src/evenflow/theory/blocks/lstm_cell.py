@@ -21,7 +21,6 @@ import numpy as np
 from scipy.special import expit
 
 from evenflow.theory.blocks.gates import (
-    VALIDITY,
     Drive,
     Mean,
     above_zero,
@@ -32,6 +31,7 @@ from evenflow.theory.blocks.gates import (
     settled,
     sigmoid_slope,
     tanh_slope,
+    validity,
 )
 from evenflow.theory.blocks.growth import Growth, check_number
 from evenflow.theory.blocks.recurrence import Step, log_gradients, through_time
@@ -82,7 +82,7 @@ def lstm(
     return through_time(
         f"LSTM of width {width} over {steps} steps",
         log_gradients(step, steps, width),
-        VALIDITY,
+        validity(),
         reasons(width, spread, drive, forget_bias),
     )
 

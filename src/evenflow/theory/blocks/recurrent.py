@@ -15,11 +15,13 @@ import numpy as np
 
 from evenflow.errors import SpecError
 from evenflow.spec.activation import Activation, activation
-from evenflow.theory.blocks.gates import VALIDITY, checked_step, reasons
+from evenflow.theory.blocks.gates import checked_step, reasons, validity
 from evenflow.theory.blocks.growth import Growth
 from evenflow.theory.blocks.recurrence import power_growth, through_time
 from evenflow.theory.correlation import slope_kernel, value_kernel
 from evenflow.theory.gaussian import moments
+
+LARGEST_INPUT = 4.0  # the variance that the input gives a pre-activation; measured 1 % off there
 
 
 def rnn(
@@ -67,7 +69,8 @@ def rnn(
     back = np.arange(1, steps + 1)
     logs = back * math.log(chi) + power_growth(back.astype(np.float64), width, coherence)
     what = f"{function.name} RNN of width {width} over {steps} steps"
-    return through_time(what, logs[::-1], VALIDITY, reasons(width, spread, drive))
+    outside = reasons(width, spread, drive, largest_input=LARGEST_INPUT)
+    return through_time(what, logs[::-1], validity(LARGEST_INPUT), outside)
 
 
 def _settled(function: Activation, spread: float, drive: float) -> float:
