@@ -3,7 +3,7 @@
     python benchmarks/blocks.py [--seeds N] [--only WORD]
 
 The figure is the factor on the gradient's norm per block (per time step) towards the input; measured, it is a
-geometric mean over the seeds, and ± its standard error would be some tenths of a percent at 10 seeds.
+geometric mean over the seeds. "whole" is the mean square at the input relative to the output, all blocks together.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -35,123 +38,102 @@ from evenflow.theory.blocks import (
     rnn,
     transformer_stack,
 )
+from evenflow.theory.blocks.residual import Normalisation, Position
 
-Case = tuple[str, Growth, Callable[[int], measuring.Measured]]
+Case = tuple[str, Growth, Callable[..., measuring.Measured]]
+
+RESIDUALS: list[tuple[str, Normalisation, Position]] = [
+    ("no norm", "none", "pre"),
+    ("pre-LN", "layer", "pre"),
+    ("pre-RMS", "rms", "pre"),
+    ("pre-BN", "batch", "pre"),
+    ("post-LN", "layer", "post"),
+]
+CHAINS: list[tuple[Literal["layer", "rms", "batch"], int]] = [("layer", 1), ("rms", 1), ("batch", 4)]
+CONVOLUTIONS: list[tuple[str, int, Literal["zeros", "circular"], int]] = [
+    ("relu", 16, "zeros", 1),
+    ("relu", 8, "zeros", 1),
+    ("relu", 16, "circular", 1),
+    ("relu", 16, "zeros", 2),
+    ("tanh", 16, "zeros", 1),
+]
+ENCODERS: list[tuple[Position, Literal["torch", "xavier"]]] = [
+    ("pre", "torch"),
+    ("pre", "xavier"),
+    ("post", "torch"),
+    ("post", "xavier"),
+]
+DRIFTING = ("gelu", "silu", "softplus")  # the norms of a batch drift apart; 8 layers are inside the validity
 
 
 def residuals() -> Iterator[Case]:
-    width = 256
     for depth in (8, 32, 128):
-        for label, normalisation, position, scale in (
-            ("no norm, He", "none", "pre", 1.0),
-            ("no norm, 1/√L", "none", "pre", depth**-0.5),
-            ("pre-LN", "layer", "pre", 1.0),
-            ("pre-RMS", "rms", "pre", 1.0),
-            ("pre-BN", "batch", "pre", 1.0),
-            ("post-LN", "layer", "post", 1.0),
-        ):
-            told = residual_stack(
-                "relu", depth, normalisation=normalisation, position=position, scale=scale, width=width
-            )
-
-            def measure(seeds, depth=depth, normalisation=normalisation, position=position, scale=scale):
-                return measuring.residual(
+        for label, norm, position in RESIDUALS:
+            for scale in (1.0, depth**-0.5) if norm == "none" else (1.0,):
+                told = residual_stack(
+                    "relu", depth, normalisation=norm, position=position, scale=scale, width=256
+                )
+                measure = partial(
+                    measuring.residual,
                     "relu",
                     depth,
-                    seeds=seeds,
-                    normalisation=normalisation,
+                    normalisation=norm,
                     position=position,
                     scale=scale,
-                    width=width,
-                    batch=64 if normalisation == "batch" else 16,
+                    width=256,
+                    batch=64 if norm == "batch" else 16,
                 )
-
-            yield f"residual ReLU, {label}, L={depth}", told, measure
+                yield f"residual relu, {label}, branch x {scale:.2g}, L={depth}", told, measure
 
 
 def normalised() -> Iterator[Case]:
-    for normalisation, depth, skipped in (("layer", 20, 1), ("rms", 20, 1), ("batch", 20, 4)):
-        for name in ("relu", "tanh", "sigmoid", "selu", "elu", "mish", "gelu", "silu", "softplus"):
-            # the norms of a batch drift apart for the last three; 8 layers are inside
-            blocks = 8 if normalisation == "batch" and name in ("gelu", "silu", "softplus") else depth
-            told = normalised_stack(name, blocks, normalisation=normalisation, batch=128, width=128)
-
-            def measure(seeds, name=name, blocks=blocks, normalisation=normalisation, skipped=skipped):
-                return measuring.normalised(
-                    name,
-                    blocks,
-                    seeds=seeds,
-                    normalisation=normalisation,
-                    width=128,
-                    batch=128 if normalisation == "batch" else 16,
-                    skipped=skipped,
-                )
-
-            yield f"{normalisation} norm chain, {name}, L={blocks}", told, measure
+    for norm, skipped in CHAINS:
+        for name in ("relu", "tanh", "sigmoid", "selu", "elu", "mish", *DRIFTING):
+            depth = 8 if norm == "batch" and name in DRIFTING else 20
+            batch = 128 if norm == "batch" else 16
+            told = normalised_stack(name, depth, normalisation=norm, batch=batch, width=128)
+            measure = partial(
+                measuring.normalised, name, depth, normalisation=norm, width=128, batch=batch, skipped=skipped
+            )
+            yield f"{norm} norm chain, {name}, L={depth}", told, measure
     for batch in (8, 16, 64):
         told = normalised_stack("relu", 20, normalisation="batch", batch=batch, width=128)
-
-        def measure(seeds, batch=batch):
-            return measuring.normalised(
-                "relu", 20, seeds=seeds, normalisation="batch", width=128, batch=batch, skipped=4
-            )
-
-        yield f"batch norm chain, relu, B={batch}", told, measure
+        measure = partial(
+            measuring.normalised, "relu", 20, normalisation="batch", width=128, batch=batch, skipped=4
+        )
+        yield f"batch norm chain, relu, B={batch}, L=20", told, measure
 
 
 def convolutions() -> Iterator[Case]:
-    for label, name, size, mode, groups in (
-        ("zero padding, 16 x 16", "relu", 16, "zeros", 1),
-        ("zero padding, 8 x 8", "relu", 8, "zeros", 1),
-        ("circular, 16 x 16", "relu", 16, "circular", 1),
-        ("2 groups, 16 x 16", "relu", 16, "zeros", 2),
-        ("tanh, zero padding, 16 x 16", "tanh", 16, "zeros", 1),
-    ):
+    for name, size, mode, groups in CONVOLUTIONS:
         told = convolution_stack(name, 20, 32, size, padding_mode=mode, groups=groups)
-
-        def measure(seeds, name=name, size=size, mode=mode, groups=groups):
-            return measuring.convolution(name, 20, 32, size, seeds=seeds, padding_mode=mode, groups=groups)
-
-        yield f"convolution, {label}, L=20", told, measure
+        measure = partial(measuring.convolution, name, 20, 32, size, padding_mode=mode, groups=groups)
+        yield f"convolution, {name}, {mode}, {size} x {size}, {groups} group(s), L=20", told, measure
 
 
 def recurrents() -> Iterator[Case]:
-    for width in (64, 256):
-        for second in (0.0, 1.0):
-            given = {"inputs": 32, "input_second": second}
-            for label, kind, told, bias in (
-                ("RNN tanh", nn.RNN, rnn("tanh", width, 60, **given), 0.0),
-                ("LSTM", nn.LSTM, lstm(width, 60, **given), 0.0),
-                ("LSTM, forget bias 1", nn.LSTM, lstm(width, 60, forget_bias=1.0, **given), 1.0),
-                ("GRU", nn.GRU, gru(width, 60, **given), 0.0),
-            ):
-
-                def measure(seeds, kind=kind, width=width, bias=bias, second=second):
-                    return measuring.recurrent(
-                        kind, width, 60, seeds=seeds, kept_bias=bias, input_second=second
-                    )
-
-                yield f"{label}, h={width}, E x²={second:g}, T=60", told, measure
+    for width, second in product((64, 256), (0.0, 1.0)):
+        for label, kind, bias, told in (
+            ("RNN tanh", nn.RNN, 0.0, rnn("tanh", width, 60, inputs=32, input_second=second)),
+            ("LSTM", nn.LSTM, 0.0, lstm(width, 60, inputs=32, input_second=second)),
+            ("LSTM", nn.LSTM, 1.0, lstm(width, 60, forget_bias=1.0, inputs=32, input_second=second)),
+            ("GRU", nn.GRU, 0.0, gru(width, 60, inputs=32, input_second=second)),
+        ):
+            measure = partial(measuring.recurrent, kind, width, 60, kept_bias=bias, input_second=second)
+            extra = f", forget bias {bias:g}" if bias else ""
+            yield f"{label}{extra}, h={width}, E x²={second:g}, T=60", told, measure
 
 
 def transformers() -> Iterator[Case]:
-    for position in ("pre", "post"):
-        for start in ("torch", "xavier"):
-            for depth in (6, 12, 24):
-                told = transformer_stack(depth, 128, 32, position=position, start=start)
-
-                def measure(seeds, depth=depth, position=position, start=start):
-                    return measuring.transformer(depth, 32, seeds=seeds, position=position, start=start)
-
-                yield f"Transformer {position}-LN, {start}, L={depth}", told, measure
+    for (position, start), depth in product(ENCODERS, (6, 12, 24)):
+        told = transformer_stack(depth, 128, 32, position=position, start=start)
+        measure = partial(measuring.transformer, depth, 32, position=position, start=start)
+        yield f"Transformer {position}-LN, {start}, L={depth}", told, measure
     for depth in (6, 12, 24):
         constants = deep_norm_constants(encoders=depth)
-
-        def measure(seeds, depth=depth, constants=constants):
-            return measuring.deep_norm(
-                depth, 32, seeds=seeds, alpha=constants.encoder_alpha, beta=constants.encoder_beta
-            )
-
+        measure = partial(
+            measuring.deep_norm, depth, 32, alpha=constants.encoder_alpha, beta=constants.encoder_beta
+        )
         yield f"Transformer DeepNorm, L={depth}", deep_norm_stack(depth, 128, 32), measure
 
 
@@ -172,7 +154,7 @@ def main() -> None:
         for label, told, measure in family():
             if arguments.only.lower() not in label.lower():
                 continue
-            found = measure(arguments.seeds)
+            found = measure(seeds=arguments.seeds)
             errors.append(100 * (told.per_block / found.per_block - 1))
             table.add_row(
                 label,

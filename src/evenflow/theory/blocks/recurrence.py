@@ -99,12 +99,8 @@ def log_gradients(step: Step, steps: int, width: float) -> Array:
     each = step.share @ np.diagonal(state, axis1=1, axis2=2)
     back = np.arange(1, count)
     logs = np.log(each[1:] / each[0]) + 2 * back * math.log(rate)
-    return (
-        logs
-        + power_growth(
-            np.asarray(back * (spoke / rate), dtype=np.float64), width, step.weights_kept / step.weights
-        )
-    )[::-1]
+    factors = np.asarray(back * (spoke / rate), dtype=np.float64)  # of W; the others are leaks
+    return (logs + power_growth(factors, width, step.weights_kept / step.weights))[::-1]
 
 
 def power_growth(factors: Array, width: float, coherence: float) -> Array:
