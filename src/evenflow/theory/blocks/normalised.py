@@ -53,7 +53,7 @@ def normalised_stack(
             themselves hand on, so that all blocks are alike.
 
     Raises:
-        SpecError: a count or a variance is out of range, the normalisation is not known, or B is below 4.
+        SpecError: a count or a variance is out of range, the normalisation is not known, or B is below 2.
 
     >>> relu, sigmoid = normalised_stack("relu", 20), normalised_stack("sigmoid", 20)
     >>> round(relu.per_block, 12), round(sigmoid.per_block, 3)
@@ -78,10 +78,14 @@ def normalised_stack(
     ]
     validity = f"n >= {LEAST_WIDTH}; weights drawn independently; the gradient independent of them"
     if normalisation == "batch":
-        check_count("a batch", batch, LEAST_BATCH, endless=True)
-        factor = batch_norm_factor(function, batch)
+        check_count("a batch", batch, 2, endless=True)
+        factor = batch_norm_factor(function, max(batch, LEAST_BATCH))
         # what varies over the batch: neither the mean of f nor the bias
         spread = weight_variance * float(at.slope_second) / factor
+        if batch < LEAST_BATCH:
+            reasons.append(
+                f"a batch of {batch} is below {LEAST_BATCH}, where the mean square of the gradient is infinite"
+            )
         reasons.append(rank_is_lost(function, depth, width, batch))
         validity += (
             "; every unit's variance over the batch near the mean: depth below the limit that `outside` names"
