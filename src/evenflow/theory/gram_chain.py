@@ -93,7 +93,7 @@ class GramChains:
 
         Returns:
             For every chain and linear map, log ‖∂L/∂W‖², log ‖∂L/∂b‖², and log Σ(∂L/∂z)² at the input of the
-            activation behind it (the logits' last); of all samples, of every other one, and of the others:
+            activation behind it (the logits' last); of all samples and of two parts of them (`log_sums`):
             three arrays of shape (chains, layers, 3).
         """
         count = len(self.plan.layers)
@@ -215,6 +215,10 @@ def _ratio(values: Array, expected: Array) -> Array:
 
 
 def log_sums(matrices: Array) -> Array:
-    """Logs of the sums of all entries, of those between even samples, and between odd ones; shape (chains, 3)."""
-    parts = (matrices, matrices[:, ::2, ::2], matrices[:, 1::2, 1::2])
+    """Logs of the sums of all entries, and of those between the samples of two parts; shape (chains, 3).
+
+    The parts are the samples with even places and those with odd ones, and the first, the largest, is in both.
+    """
+    first, second = matrices[:, ::2, ::2], np.delete(matrices, np.s_[2::2], axis=1)
+    parts = (matrices, first, np.delete(second, np.s_[2::2], axis=2))
     return np.log(np.maximum(np.stack([np.sum(part, axis=(1, 2)) for part in parts], axis=1), 1e-300))

@@ -36,12 +36,12 @@ def level(
     """Put the wide network's logs, shape (many draws, layers), and the chains' corrections together, as log10.
 
     What the chains' known surprises explain of a correction is taken off (control variates: Owen 2013, §8.9).
-    Noise that the two halves of a chain's samples do not have in common averages out further over the whole
+    Noise that the two parts of a chain's samples do not have in common averages out further over the whole
     batch: by the `share` that a chain carries where it is a sample's own, not at all where it is a pair's. Which
     it is, is not known; √share lies between, and what was measured on saturating activations lies near it.
 
     Args:
-        correction: of all of a chain's samples, shape (chains, layers), or of its halves too, (chains, layers, 3).
+        correction: of all of a chain's samples, shape (chains, layers), or of two parts of them too, (chains, layers, 3).
     """
     parts = correction if correction.ndim == 3 else np.repeat(correction[:, :, None], 3, axis=2)
     correction = parts[:, :, 0]

@@ -13,6 +13,7 @@ from evenflow.theory.wide import Wide
 Array = NDArray[np.float64]
 
 SAMPLES = 8  # of a chain
+_MANY = 3
 
 
 class Part:
@@ -21,9 +22,12 @@ class Part:
     def __init__(self, limit: Wide, inputs: Array, random: np.random.Generator, chains: int) -> None:
         total = len(inputs)
         count = min(SAMPLES, total)
-        # one from each of `count` ranges of size, so that every chain has the largest and the smallest inputs
-        order = np.argsort(np.sum(inputs**2, axis=1), kind="stable")
+        # where the scale is unstable, the few samples with the largest signal are all that is left at the end: the
+        # ranges of size from which one sample each is drawn grow from the largest down
+        order = np.argsort(-np.diag(limit.covariances[-1]), kind="stable")
         edges = np.linspace(0, total, count + 1).astype(int)
+        if total >= _MANY * count:
+            edges = np.append(0, np.geomspace(1, total, count).round().astype(int))
         picks = [random.integers(low, high, size=chains) for low, high in pairwise(edges)]
         self.chosen = order[np.stack(picks, axis=1)]
         self._total, self.share = total, count / total

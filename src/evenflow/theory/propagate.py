@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 ROWS = 8192  # units of a hidden layer drawn, over all chains of a network of 100 layers
 _WIDEST = 512  # units of one chain; noise of wider layers is scaled from there, for it is small
-_FEWEST = 24
+_FEWEST, _MOST = 24, 512  # chains
 _MORE = 4.0
 _LOGIT_DRAWS = 768
 # with batch normalisation every chain carries all samples
@@ -148,7 +148,7 @@ def _sizes(plan: Plan) -> tuple[tuple[int, ...], int]:
     rows = tuple(max(1, round(width * shrink)) for width in plan.widths)
     # shallower networks leave time for more chains, deeper ones would take too much memory
     budget = ROWS * min(_MORE, 100 / len(plan.widths))
-    return rows, max(_FEWEST, round(budget / (sum(rows) / len(rows))))
+    return rows, min(_MOST, max(_FEWEST, round(budget * len(rows) / sum(rows))))
 
 
 def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
@@ -168,7 +168,7 @@ def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
 
 
 def _part_logs(limit: Wide, gradients: Array, part: Part) -> tuple[Array, Array, Array]:
-    """The same for the chains' parts of the batch, and for the halves of each; shape (chains, layers, 3)."""
+    """The same for the chains' parts of the batch, and for two parts of each; shape (chains, layers, 3)."""
     outer = np.matmul(gradients, gradients.transpose(0, 2, 1))
     own = outer * np.eye(outer.shape[-1])
 
