@@ -194,8 +194,19 @@ def write(results: list[Result], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["activation", "initialisation", "depth", "width", "layer", "ratio", "level"]
-            + ["spread", "seeds", "noise", "warned"]
+            [
+                "activation",
+                "initialisation",
+                "depth",
+                "width",
+                "layer",
+                "ratio",
+                "level",
+                "spread",
+                "seeds",
+                "noise",
+                "warned",
+            ]
         )
         for one in results:
             network = one.network

@@ -21,20 +21,31 @@ def forecast(network: Network, samples: int = 32, seed: int = 0) -> Forecast:
 
 
 CASES = {
-    "relu he": dict(depth=12, width=48, activation="relu", initialisation="he"),
-    "relu torch": dict(depth=12, width=48, activation="relu"),
-    "tanh xavier": dict(depth=12, width=48, activation="tanh", initialisation="xavier"),
-    "softplus he": dict(depth=12, width=48, activation="softplus", initialisation="he"),
-    "sigmoid torch": dict(depth=12, width=48, activation="sigmoid"),
-    "own gain": dict(depth=12, width=48, activation="own", initialisation="gain"),
-    "orthogonal": dict(depth=12, width=48, activation="selu", initialisation="orthogonal"),
-    "alternating": dict(depth=8, width=48, activation=("relu", "sigmoid"), initialisation="he"),
-    "uneven": dict(width=(64, 48, 32, 48, 64), activation="gelu", initialisation="xavier"),
-    "pre": dict(
-        depth=10, width=48, activation="relu", initialisation="he", residual="pre", normalisation="layer"
-    ),
-    "layer norm": dict(depth=10, width=48, activation="gelu", initialisation="he", normalisation="layer"),
-    "dropout": dict(depth=6, width=64, activation="relu", initialisation="he", dropout=0.2),
+    "relu he": {"depth": 12, "width": 48, "activation": "relu", "initialisation": "he"},
+    "relu torch": {"depth": 12, "width": 48, "activation": "relu"},
+    "tanh xavier": {"depth": 12, "width": 48, "activation": "tanh", "initialisation": "xavier"},
+    "softplus he": {"depth": 12, "width": 48, "activation": "softplus", "initialisation": "he"},
+    "sigmoid torch": {"depth": 12, "width": 48, "activation": "sigmoid"},
+    "own gain": {"depth": 12, "width": 48, "activation": "own", "initialisation": "gain"},
+    "orthogonal": {"depth": 12, "width": 48, "activation": "selu", "initialisation": "orthogonal"},
+    "alternating": {"depth": 8, "width": 48, "activation": ("relu", "sigmoid"), "initialisation": "he"},
+    "uneven": {"width": (64, 48, 32, 48, 64), "activation": "gelu", "initialisation": "xavier"},
+    "pre": {
+        "depth": 10,
+        "width": 48,
+        "activation": "relu",
+        "initialisation": "he",
+        "residual": "pre",
+        "normalisation": "layer",
+    },
+    "layer norm": {
+        "depth": 10,
+        "width": 48,
+        "activation": "gelu",
+        "initialisation": "he",
+        "normalisation": "layer",
+    },
+    "dropout": {"depth": 6, "width": 64, "activation": "relu", "initialisation": "he", "dropout": 0.2},
 }
 
 
@@ -81,7 +92,7 @@ def test_equal_arguments_give_equal_figures() -> None:
 def test_relu_networks_without_biases_do_not_know_the_scale_of_a_linear_loss(scale: float) -> None:
     """The gradient at layer l of a homogeneous network scales as inputs do, whatever the depth."""
     plan = plan_of(Network(depth=4, width=32, activation="relu", initialisation="he"), FEATURES, CLASSES)
-    inputs, labels = batch(12)
+    inputs, _labels = batch(12)
     weights = np.random.default_rng(0).normal(size=(12, CLASSES))
     one = propagate(plan, inputs, lambda logits: np.broadcast_to(weights, logits.shape))
     other = propagate(plan, scale * inputs, lambda logits: np.broadcast_to(weights, logits.shape))
@@ -150,10 +161,10 @@ def test_batch_normalisation_needs_a_batch() -> None:
 
 def test_an_exploding_activation_is_refused() -> None:
     register_activation("theory_test_cube", lambda z: z**3, replace=True)
-    with pytest.raises(SpecError, match="explodes|no finite variance|infinite"):
+    with pytest.raises(SpecError, match=r"explodes|no finite variance|infinite"):
         forecast(Network(depth=30, width=16, activation="theory_test_cube", initialisation="normal:1"))
 
 
 def test_constant_weights_are_refused() -> None:
-    with pytest.raises(SpecError, match='"constant:0.1" makes all units of a layer start alike'):
+    with pytest.raises(SpecError, match=r'"constant:0\.1" makes all units of a layer start alike'):
         plan(initialisation="constant:0.1")

@@ -41,7 +41,8 @@ def level(
     it is, is not known; √share lies between, and what was measured on saturating activations lies near it.
 
     Args:
-        correction: of all of a chain's samples, shape (chains, layers), or of two parts of them too, (chains, layers, 3).
+        correction: of all samples of a chain, shape (chains, layers), or of two parts of them too,
+            (chains, layers, 3).
     """
     parts = correction if correction.ndim == 3 else np.repeat(correction[:, :, None], 3, axis=2)
     correction = parts[:, :, 0]
