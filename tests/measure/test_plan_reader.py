@@ -93,19 +93,19 @@ class Apart(nn.Module):
 
 def zeroed() -> nn.Module:
     model = nn.Sequential(nn.Linear(20, 4), nn.ReLU(), nn.Linear(4, 2))
-    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model.get_parameter("0.weight"))
     return model
 
 
 def trained() -> nn.Module:
     model = nn.Sequential(nn.Linear(20, 4), nn.ReLU(), nn.Linear(4, 2))
-    nn.init.constant_(model[0].weight, 0.2)
+    nn.init.constant_(model.get_parameter("0.weight"), 0.2)
     return model
 
 
 def scaled() -> nn.Module:
     model = nn.Sequential(nn.Linear(20, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
-    nn.init.constant_(model[1].weight, 0.2)
+    nn.init.constant_(model.get_parameter("1.weight"), 0.2)
     return model
 
 

@@ -25,7 +25,7 @@ def gradient_norms(network: Network, inputs: np.ndarray, labels: np.ndarray, see
     for seed in range(seeds):
         torch.manual_seed(seed)
         model = build(network, FEATURES, CLASSES, seed).double().train()
-        torch.nn.functional.cross_entropy(model(samples), targets).backward()
-        linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
-        found.append([float(torch.log10(one.weight.grad.norm())) for one in linear])
+        loss = torch.nn.functional.cross_entropy(model(samples), targets)
+        weights = [module.weight for module in model.modules() if isinstance(module, torch.nn.Linear)]
+        found.append([float(torch.log10(one.norm())) for one in torch.autograd.grad(loss, weights)])
     return np.array(found)

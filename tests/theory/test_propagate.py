@@ -1,5 +1,7 @@
 """Predictions against real networks of finite width, on a batch with labels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,7 +131,7 @@ def test_narrow_rectifiers_that_die_are_counted_or_refused() -> None:
         forecast(Network(depth=60, width=1, activation="relu", initialisation="he"), 4)
 
 
-def plan(**changes: object) -> Plan:
+def plan(**changes: Any) -> Plan:
     return plan_of(Network(**{"depth": 2, "width": 8, "activation": "tanh"} | changes), FEATURES, CLASSES)
 
 
