@@ -92,23 +92,21 @@ class GramChains:
             gradient: of the loss with respect to the logits, of the same shape.
 
         Returns:
-            For every chain and linear map, log ‖∂L/∂W‖², log ‖∂L/∂b‖², and log Σ(∂L/∂z)² at the input of the
-            activation behind it (the logits' last); of all samples and of two parts of them (`log_sums`):
-            three arrays of shape (chains, layers, 3).
+            For every chain and linear map, shape (chains, layers): log ‖∂L/∂W‖², log ‖∂L/∂b‖², and
+            log Σ(∂L/∂z)² at the input of the activation behind it (the logits' last).
         """
         count = len(self.plan.layers)
-        weight, bias, signal = (np.empty((len(gradient), count, 3)) for _ in range(3))
-        log = np.zeros((len(gradient), 1))
+        weight, bias, signal = (np.empty((len(gradient), count)) for _ in range(3))
+        log = np.zeros(len(gradient))
         delta = argument = gradient
         share = 1.0
         for number in reversed(range(count)):
             joined = joins(self.plan, number)
             branch = delta * (self.plan.residual_scale if joined else 1.0)
             gram, back = self.grams[number], totals(branch, branch) / share
-            weight[:, number] = log_sums(back * gram) + log
-            bias[:, number] = log_sums(back) + log
-            squares = np.sum(argument**2, axis=1) / share
-            signal[:, number] = log_sums(squares[:, :, None] * np.eye(squares.shape[1])) + log
+            weight[:, number] = _log(np.sum(back * gram, axis=(1, 2))) + log
+            bias[:, number] = _log(np.sum(back, axis=(1, 2))) + log
+            signal[:, number] = _log(np.sum(argument**2, axis=(1, 2)) / share) + log
             if number == 0:
                 break
             below = self.hidden[number - 1]
@@ -121,7 +119,7 @@ class GramChains:
             self.alive &= squares[:, 0, 0] > 0
             size = np.sqrt(np.where(squares > 0, squares, 1.0))
             delta, argument = delta / size, argument / size
-            log = log + 2 * np.log(size[:, :, 0])
+            log = log + 2 * np.log(size[:, 0, 0])
             image, share = below.image, below.share
         return weight, bias, signal
 
@@ -214,11 +212,5 @@ def _ratio(values: Array, expected: Array) -> Array:
     return np.divide(values, expected, out=np.ones_like(values), where=expected > 0)
 
 
-def log_sums(matrices: Array) -> Array:
-    """Logs of the sums of all entries, and of those between the samples of two parts; shape (chains, 3).
-
-    The parts are the samples with even places and those with odd ones, and the first, the largest, is in both.
-    """
-    first, second = matrices[:, ::2, ::2], np.delete(matrices, np.s_[2::2], axis=1)
-    parts = (matrices, first, np.delete(second, np.s_[2::2], axis=2))
-    return np.log(np.maximum(np.stack([np.sum(part, axis=(1, 2)) for part in parts], axis=1), 1e-300))
+def _log(values: Array) -> Array:
+    return np.log(np.maximum(values, 1e-300))

@@ -31,21 +31,24 @@ class Level:
 
 
 def level(
-    whole: Array, correction: Array, narrowing: float, controls: Array | None = None, share: float = 1.0
+    whole: Array,
+    correction: Array,
+    narrowing: float,
+    averaging: Array | float = 1.0,
+    controls: Array | None = None,
 ) -> Level:
-    """Put the wide network's logs, shape (many draws, layers), and the chains' corrections together, as log10.
+    """Put the wide network's logs and the chains' corrections together, as log10.
 
     What the chains' known surprises explain of a correction is taken off (control variates: Owen 2013, §8.9).
-    Noise that the two parts of a chain's samples do not have in common averages out further over the whole
-    batch: by the `share` that a chain carries where it is a sample's own, not at all where it is a pair's. Which
-    it is, is not known; √share lies between, and what was measured on saturating activations lies near it.
 
     Args:
-        correction: of all samples of a chain, shape (chains, layers), or of two parts of them too,
-            (chains, layers, 3).
+        whole: logs of squares in the wide network for many draws of the logits, shape (draws, layers); the first
+            belong to the chains.
+        correction: what a chain adds to them, shape (chains, layers).
+        narrowing: how many times narrower the chains are than the network; their noise is divided by it.
+        averaging: what is left of a chain's variance in the whole batch.
+        controls: of mean 0, shape (chains, layers, controls).
     """
-    parts = correction if correction.ndim == 3 else np.repeat(correction[:, :, None], 3, axis=2)
-    correction = parts[:, :, 0]
     chains, layers = correction.shape
     mean, error = np.empty(layers), np.empty(layers)
     for layer in range(layers):
@@ -56,21 +59,16 @@ def level(
         mean[layer] = np.mean(whole[:, layer]) + fitted[0] / narrowing
         freedom = max(1, chains - design.shape[1])
         error[layer] = math.sqrt(float(np.sum(residual**2)) / freedom / chains) / narrowing
-    both = whole[:chains, :, None] + parts
+    both = whole[:chains] + correction
     return Level(
         mean / (2 * LN10),
-        _deviation(both, whole, narrowing, share),
+        _deviation(both, whole, averaging / narrowing),
         error / (2 * LN10),
-        _deviation(both - both[:, -1:], whole - whole[:, -1:], narrowing, share),
+        _deviation(both - both[:, -1:], whole - whole[:, -1:], averaging / narrowing),
     )
 
 
-def _deviation(both: Array, whole: Array, narrowing: float, share: float) -> Array:
-    centred = both - np.mean(both, axis=0)
-    total = np.var(both[:, :, 0], axis=0, ddof=1)
-    common = np.sum(centred[:, :, 1] * centred[:, :, 2], axis=0) / (len(both) - 1)
-    total = total - np.maximum(total - np.maximum(common, 0.0), 0.0) * (1 - math.sqrt(share))
-    if narrowing > 1:
-        limit = np.var(whole, axis=0, ddof=1)
-        total = limit + np.maximum(total - limit, 0.0) / narrowing
-    return np.sqrt(total) / (2 * LN10)
+def _deviation(both: Array, whole: Array, left: float) -> Array:
+    """The spread of the wide network, and what is left of the additional one of the chains."""
+    total, limit = np.var(both, axis=0, ddof=1), np.var(whole, axis=0, ddof=1)
+    return np.sqrt(limit + np.maximum(total - limit, 0.0) * left) / (2 * LN10)

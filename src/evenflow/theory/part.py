@@ -30,7 +30,7 @@ class Part:
             edges = np.append(0, np.geomspace(1, total, count).round().astype(int))
         picks = [random.integers(low, high, size=chains) for low, high in pairwise(edges)]
         self.chosen = order[np.stack(picks, axis=1)]
-        self._total, self.share = total, count / total
+        self._total = total
         self.grams = self.block(limit.signals[0])
         at_limit = limit.covariances[-1]
         self.covariance = self.block(at_limit)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from evenflow.errors import SpecError
 from evenflow.spec.plan import Plan
-from evenflow.theory.gram_chain import GramChains, log_sums, root_of
+from evenflow.theory.gram_chain import GramChains, root_of
 from evenflow.theory.layer_rows import totals
 from evenflow.theory.level import LN10, Level, level
 from evenflow.theory.losses import Gradient
@@ -38,6 +38,7 @@ _LOGIT_DRAWS = 768
 # with batch normalisation every chain carries all samples
 _NORMALISED_ROWS, _NORMALISED_CHAINS = 128, 8
 _FEWEST_ALIVE = 4
+_COMPARED = 12  # draws from which the averaging over a batch is taken
 _UNSTABLE = 1.0  # decades between seeds, from which the mean is reported with a warning
 
 
@@ -92,16 +93,18 @@ def propagate(plan: Plan, inputs: Array, gradient: Gradient, *, seed: int = 0) -
     covariance = chain.forward()
     drawn = part.logits(covariance, logits[:chains])
     drawn_gradients = checked_gradient(gradient, drawn)
-    at_limit = _part_logs(limit, part.reduced(gradients[:chains]), part)
+    reduced = part.reduced(gradients[:chains])
+    at_limit = _part_logs(limit, reduced, part)
+    averaging = _averaging(limit, gradients, reduced, part)
     image = _without_bias(plan, part.of(drawn), covariance, random)
     found = chain.backward(image, part.reduced(drawn_gradients).transpose(0, 2, 1))
     alive = _alive(plan, chain)
     narrowing = max(1.0, max(plan.widths) / max(rows))
     # heavy tails would leave the controls' coefficients to a few draws
-    steady = np.max(np.std(found[0][alive, :, 0], axis=0)) < 2 * LN10 * _UNSTABLE
+    steady = np.max(np.std(found[0][alive], axis=0)) < 2 * LN10 * _UNSTABLE
     controls = _controls(chain)[alive] if plan.plain and steady else None
     weight, bias, signal = (
-        level(_first(one, alive), (drawn_logs - limit_logs)[alive], narrowing, controls, part.share)
+        level(_first(one, alive), (drawn_logs - limit_logs)[alive], narrowing, averaging, controls)
         for one, drawn_logs, limit_logs in zip(whole, found, at_limit, strict=True)
     )
     scale = _scales(chain, limit, part, covariance, narrowing)
@@ -168,18 +171,40 @@ def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
 
 
 def _part_logs(limit: Wide, gradients: Array, part: Part) -> tuple[Array, Array, Array]:
-    """The same for the chains' parts of the batch, and for two parts of each; shape (chains, layers, 3)."""
+    """The same for the chains' parts of the batch, shape (chains, layers)."""
     outer = np.matmul(gradients, gradients.transpose(0, 2, 1))
-    own = outer * np.eye(outer.shape[-1])
 
     def of(kind: str, outer: Array) -> Array:
-        found = [
-            log_sums(outer * part.block(getattr(transfer, kind))) + transfer.log
-            for transfer in limit.transfers
+        totals = [
+            np.sum(outer * part.block(getattr(transfer, kind)), axis=(1, 2)) for transfer in limit.transfers
         ]
-        return np.stack(found, axis=1)
+        return np.log(np.maximum(np.stack(totals, axis=1), 1e-300)) + [one.log for one in limit.transfers]
 
-    return of("weight", outer), of("bias", outer), of("signal", own)
+    return of("weight", outer), of("bias", outer), of("signal", outer * np.eye(outer.shape[-1]))
+
+
+def _averaging(limit: Wide, gradients: Array, reduced: Array, part: Part) -> float:
+    """What is left, in the whole batch, of the variance that a chain finds for its part.
+
+    A layer's units are independent draws, so that Σ G∘A = tr(G·A) has the relative variance 2·tr(GAGA)/tr(GA)² a
+    unit where its signals are Gaussian: 2 for samples that are all alike, 2/B for B that have nothing in common.
+    The mean of the ratio over the layers is taken for the whole network.
+    """
+    ratios = []
+    some = slice(0, _COMPARED)
+    blocks = [part.block(signal)[some] for signal in limit.signals]
+    for transfer, signal, block in zip(limit.transfers, limit.signals, blocks, strict=True):
+        ratios.append(
+            _concentration(gradients[some], transfer.bias, signal)
+            / _concentration(reduced[some], part.block(transfer.bias)[some], block)
+        )
+    return min(1.0, float(np.mean(ratios)))
+
+
+def _concentration(gradients: Array, passed: Array, signal: Array) -> float:
+    product = np.matmul(np.matmul(gradients, gradients.transpose(0, 2, 1)) * passed, signal)
+    square = np.einsum("rij,rji->r", product, product)
+    return float(np.mean(square / np.einsum("rii->r", product) ** 2))
 
 
 def _without_bias(plan: Plan, logits: Array, covariance: Array, random: np.random.Generator) -> Array:
@@ -230,8 +255,8 @@ def _batch_normalised(plan: Plan, inputs: Array, gradient: Gradient, random: np.
     gradients = checked_gradient(gradient, logits)
     found = chain.backward(logits.transpose(0, 2, 1), gradients.transpose(0, 2, 1))
     alive = _alive(plan, chain)
-    nothing = np.zeros(found[0].shape[:2])
-    weight, bias, signal = (level(nothing, one[alive, :, 0], 1.0) for one in found)
+    nothing = np.zeros_like(found[0])
+    weight, bias, signal = (level(nothing, one[alive], 1.0) for one in found)
     squares = [np.mean(hidden.argument**2, axis=(1, 2)) for hidden in chain.hidden]
     squares.append(np.mean(logits**2, axis=(1, 2)))
     scale = level(nothing, np.log(np.maximum(np.stack(squares, axis=1), 1e-300)), 1.0)
