@@ -193,7 +193,7 @@ def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
 
     from evenflow.cli.progress import DrawProgress
     from evenflow.report.export import write_figure
-    from evenflow.report.forecast import distance, layers_of, summary
+    from evenflow.report.forecast import distance, float32_sentence, layers_of, summary
     from evenflow.report.forecast_terminal import forecast_table, network_title, phase_sentence
     from evenflow.report.prediction_figures import prediction_figure
     from evenflow.study.forecast import draw
@@ -213,7 +213,8 @@ def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
     console = Console(highlight=False, markup=False)
     console.print(forecast_table(layers, network_title(network, data), every="every_layer" in given))
     warnings = [f"warning: {text}" for run in predicted.runs for text in _warnings(run.facts.get("warnings"))]
-    for line in (summary(layers), phase_sentence(network), distance(layers), *warnings):
+    lost = float32_sentence(predicted, network.layers)
+    for line in (summary(layers), phase_sentence(network), lost, distance(layers), *warnings):
         if line:
             console.print(line)
     if written is not None:

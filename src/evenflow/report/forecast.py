@@ -119,6 +119,17 @@ def summary(layers: Layers) -> str:
     return f"Predicted gradient of the first layer: {of_the_last(float(ratio))}."
 
 
+def float32_sentence(predicted: Table, depth: int) -> str:
+    """From which depth on float32 loses the first layer's gradient; "" where that is ten times the network's own."""
+    lost = predicted.runs[0].facts.get("float32_depths") if predicted.runs else None
+    if not isinstance(lost, list) or lost[0] is None or lost[0] > 10 * depth:
+        return ""
+    return (
+        f"In float32, .norm() of the first layer's gradient reads 0 from a depth of about {lost[0]}, and every entry "
+        f"is 0 from about {lost[1]}."
+    )
+
+
 def distance(layers: Layers) -> str:
     """How far apart prediction and drawn networks are in the worst layer, in a sentence; "" where none were drawn."""
     if not len(layers.seeds):

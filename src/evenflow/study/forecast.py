@@ -21,6 +21,7 @@ from evenflow.spec.plan import Plan, plan_of
 from evenflow.spec.properties import properties
 from evenflow.theory.dead_units import dead_fraction, dead_units
 from evenflow.theory.losses import Gradient, loss_gradient
+from evenflow.theory.precision import float32_depths
 from evenflow.theory.propagate import Forecast, propagate
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def predict(
         A table of source `predicted`, step 0, with the sites of a study's table: `grad_norm`, its
         `grad_norm_log10` (mean over seeds; does not underflow) and `grad_norm_log10_sd` for weights and
         biases, `signal_rms` and `rms` of pre-activations, `rms` and `dead_fraction` of activations. The facts of
-        its run hold `warnings`.
+        its run hold `warnings` and `float32_depths`, the depths from which `.norm()` of the first layer's gradient
+        reads 0 in float32 and from which every entry is 0 (None where the gradient does not vanish).
 
     Raises:
         SpecError: the network, the data or the loss do not fit or leave the reach of the theory.
@@ -89,7 +91,13 @@ def predict(
         window, fields = inputs, {"model": type(network).__name__}
         key = content_hash([plan.widths, [layer.name for layer in plan.layers], len(inputs), seed])
     forecast = propagate(plan, inputs, gradient, seed=seed)
-    facts = {"warnings": list(forecast.warnings), "seconds": time.perf_counter() - begun}
+    first = plan.layers[0]
+    lost = float32_depths(forecast.weight.mean, first.fan_in, first.fan_out)
+    facts = {
+        "warnings": list(forecast.warnings),
+        "float32_depths": [round(depth) if math.isfinite(depth) else None for depth in lost],
+        "seconds": time.perf_counter() - begun,
+    }
     run = Run(key, seed, fields, "finished", 0, facts)
     return Table.from_rows([run], _rows(plan, forecast, window, len(inputs), seeds), source="predicted")
 
