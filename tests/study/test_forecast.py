@@ -81,6 +81,13 @@ def test_more_seeds_make_a_surer_mean() -> None:
     assert np.allclose(one["grad_norm_log10_sd"], 2 * four["grad_norm_log10_sd"])
 
 
+def test_a_large_batch_is_shortened_and_says_so() -> None:
+    table = ef.predict(ef.Network(depth=2, width=16, activation="tanh"), BLOBS, batch=400)
+    assert table.runs[0].facts["warnings"] == [
+        "the first 256 of the batch's 320 samples stand for all, for time grows with their square"
+    ]
+
+
 def test_progress_counts_networks() -> None:
     told: list[int] = []
     draw(SMALL, BLOBS, seeds=3, progress=told.append)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Loss = str | Callable[..., Any]
+MOST = 256
+"""Samples of a batch that a prediction carries; the first of a larger one stand for it."""
+
 Row = tuple[int, int, Site, str, dict[str, float]]
 
 
@@ -82,19 +85,20 @@ def predict(
         samples = _load(chosen)
         plan = plan_of(network, samples.train_inputs.shape[1], samples.classes)
         inputs, labels = _batch(samples, batch, seed)
+        whole, inputs, labels = len(inputs), inputs[:MOST], labels[:MOST]
         gradient = _gradient(loss, labels, samples.classes)
         window = samples.train_inputs.astype(np.float64)
         fields = {**network.plain, "data": chosen.name}
         key = content_hash([network.hash, chosen, str(loss), batch, seed])
     else:
-        plan, inputs, gradient = _from_model(network, data, loss)
+        plan, inputs, gradient, whole = _from_model(network, data, loss)
         window, fields = inputs, {"model": type(network).__name__}
         key = content_hash([plan.widths, [layer.name for layer in plan.layers], len(inputs), seed])
     forecast = propagate(plan, inputs, gradient, seed=seed)
     first = plan.layers[0]
     lost = float32_depths(forecast.weight.mean, first.fan_in, first.fan_out)
     facts = {
-        "warnings": list(forecast.warnings),
+        "warnings": [*forecast.warnings, *_shortened(whole)],
         "float32_depths": [round(depth) if math.isfinite(depth) else None for depth in lost],
         "seconds": time.perf_counter() - begun,
     }
@@ -176,6 +180,14 @@ def draw(
     return Table.from_rows(runs, rows, source="simulated")
 
 
+def _shortened(samples: int) -> list[str]:
+    if samples <= MOST:
+        return []
+    return [
+        f"the first {MOST} of the batch's {samples} samples stand for all, for time grows with their square"
+    ]
+
+
 def _load(data: Data) -> DataSet:
     from evenflow.study.data import load
 
@@ -241,7 +253,7 @@ def _torch_loss(loss: Loss | None, logits: Any, targets: Any) -> Any:
     return value.reshape(())
 
 
-def _from_model(model: Any, data: Any, loss: Loss | None) -> tuple[Plan, Array, Gradient]:
+def _from_model(model: Any, data: Any, loss: Loss | None) -> tuple[Plan, Array, Gradient, int]:
     import torch
 
     from evenflow.measure.plan_reader import read_plan
@@ -253,6 +265,7 @@ def _from_model(model: Any, data: Any, loss: Loss | None) -> tuple[Plan, Array, 
             "a torch model is predicted on a batch: give (inputs, targets) as the second argument"
         )
     inputs, targets = (torch.as_tensor(one) for one in data)
+    whole, inputs, targets = len(inputs), inputs[:MOST], targets[:MOST]
     plan = read_plan(model, inputs)
     if isinstance(loss, str) or loss is None:
         if targets.is_floating_point() or targets.ndim != 1 or len(targets) != len(inputs):
@@ -267,7 +280,7 @@ def _from_model(model: Any, data: Any, loss: Loss | None) -> tuple[Plan, Array, 
     else:
         gradient = _torch_gradient(loss, targets)
     flat = inputs.detach().reshape(len(inputs), -1).double().numpy()
-    return plan, flat, gradient
+    return plan, flat, gradient, whole
 
 
 def _rows(plan: Plan, forecast: Forecast, window: Array, samples: int, seeds: int) -> list[Row]:

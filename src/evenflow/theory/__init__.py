@@ -1,7 +1,8 @@
 """Theory: what a network's signals and gradients do at initialisation, computed without training.
 
 NumPy and `scipy.special` only. Everything rests on Gaussian expectations of the activation and its slope
-(`gaussian`, `correlation`), which exist for any activation, the user's own included.
+(`gaussian`, `correlation`), which exist for any activation, the user's own included. `propagate` predicts whole
+networks of finite width on a batch, `blocks` stacks of equal blocks.
 """
 
 from evenflow.theory.correlation import slope_kernel, value_kernel
@@ -20,6 +21,7 @@ from evenflow.theory.meanfield import (
     variance_slope,
 )
 from evenflow.theory.phases import Phase, phase
+from evenflow.theory.precision import float32_depths
 from evenflow.theory.scalar_chain import Chain, chain
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "dead_fractions",
     "depth_scale",
     "fixed_points",
+    "float32_depths",
     "gain",
     "moments",
     "phase",

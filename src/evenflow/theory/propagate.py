@@ -34,11 +34,12 @@ ROWS = 8192  # units of a hidden layer drawn, over all chains of a network of 10
 _WIDEST = 512  # units of one chain; noise of wider layers is scaled from there, for it is small
 _FEWEST, _MOST = 24, 512  # chains
 _MORE = 4.0
-_LOGIT_DRAWS = 768
+_LOGIT_DRAWS = 384
+_ENTRIES = 1 << 19  # of samples × samples matrices that are held at once
 # with batch normalisation every chain carries all samples
 _NORMALISED_ROWS, _NORMALISED_CHAINS = 128, 8
 _FEWEST_ALIVE = 4
-_COMPARED = 12  # draws from which the averaging over a batch is taken
+_COMPARED = 6  # draws from which the averaging over a batch is taken
 _UNSTABLE = 1.0  # decades between seeds, from which the mean is reported with a warning
 
 
@@ -156,18 +157,21 @@ def _sizes(plan: Plan) -> tuple[tuple[int, ...], int]:
 
 def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
     """Logs of the three squared norms of every layer for each draw of the logits, shape (draws, layers)."""
-    outer = np.matmul(gradients, gradients.transpose(0, 2, 1))
+    weight = np.stack([transfer.weight.ravel() for transfer in limit.transfers], axis=1)
+    bias = np.stack([transfer.bias.ravel() for transfer in limit.transfers], axis=1)
+    signal = np.stack([np.diag(transfer.signal) for transfer in limit.transfers], axis=1)
+    found = []
+    at_once = max(1, _ENTRIES // len(weight))
+    for first in range(0, len(gradients), at_once):
+        some = gradients[first : first + at_once]
+        outer = np.matmul(some, some.transpose(0, 2, 1))
+        flat = outer.reshape(len(some), -1)
+        found.append([flat @ weight, flat @ bias, np.einsum("rii->ri", outer) @ signal])
     logs = np.array([transfer.log for transfer in limit.transfers])
-
-    def of(matrices: list[Array], own: Array) -> Array:
-        return np.log(np.maximum(own @ np.stack(matrices).T, 1e-300)) + logs
-
-    flat = outer.reshape(len(outer), -1)
-    return (
-        of([transfer.weight.ravel() for transfer in limit.transfers], flat),
-        of([transfer.bias.ravel() for transfer in limit.transfers], flat),
-        of([np.diag(transfer.signal) for transfer in limit.transfers], np.einsum("rii->ri", outer)),
+    weight, bias, signal = (
+        np.log(np.maximum(np.concatenate(one), 1e-300)) + logs for one in zip(*found, strict=True)
     )
+    return weight, bias, signal
 
 
 def _part_logs(limit: Wide, gradients: Array, part: Part) -> tuple[Array, Array, Array]:
@@ -280,9 +284,10 @@ def _alive(plan: Plan, chain: GramChains) -> NDArray[np.bool_]:
     """Which chains pass any gradient to the first layer."""
     dead = int(np.sum(~chain.alive))
     if len(chain.alive) - dead < _FEWEST_ALIVE:
+        narrowest = min(plan.widths)
         raise SpecError(
             f"in {dead} of {len(chain.alive)} draws of this network no gradient reaches the first layer, for a "
-            f"whole layer is dead; the narrowest has {min(plan.widths)} units: make it wider"
+            f"whole layer is dead; the narrowest has {narrowest} {'unit' if narrowest == 1 else 'units'}: make it wider"
         )
     return chain.alive
 
