@@ -36,6 +36,7 @@ _FEWEST, _MOST = 24, 512  # chains
 _MORE = 4.0
 _LOGIT_DRAWS = 384
 _ENTRIES = 1 << 19  # of samples × samples matrices that are held at once
+_LOGITS_A_CHAIN = 8  # where the chains are capped
 # with batch normalisation every chain carries all samples
 _NORMALISED_ROWS, _NORMALISED_CHAINS = 128, 8
 _FEWEST_ALIVE = 4
@@ -66,7 +67,9 @@ class Forecast:
     warnings: tuple[str, ...]
 
 
-def propagate(plan: Plan, inputs: Array, gradient: Gradient, *, seed: int = 0) -> Forecast:
+def propagate(
+    plan: Plan, inputs: Array, gradient: Gradient, *, seed: int = 0, chains: int | None = None
+) -> Forecast:
     """Predict gradients and signals of every layer on one batch.
 
     Args:
@@ -74,6 +77,7 @@ def propagate(plan: Plan, inputs: Array, gradient: Gradient, *, seed: int = 0) -
         inputs: the batch, shape (samples, features).
         gradient: of the loss with respect to the logits.
         seed: of the draws behind the figures, not of the network.
+        chains: how many to draw at most, where many networks are compared: faster, with larger `error`s.
 
     Raises:
         SpecError: the inputs do not fit or are not finite, the signal explodes, or the loss gives no gradient.
@@ -83,9 +87,11 @@ def propagate(plan: Plan, inputs: Array, gradient: Gradient, *, seed: int = 0) -
     if any(layer.normalisation == "batch" for layer in plan.hidden):
         return _batch_normalised(plan, inputs, gradient, random)
     limit = wide(plan, inputs)
-    rows, chains = _sizes(plan)
+    rows, affordable = _sizes(plan)
+    draws = _LOGIT_DRAWS if chains is None else min(_LOGIT_DRAWS, _LOGITS_A_CHAIN * chains)
+    chains = affordable if chains is None else min(affordable, chains)
     shape = (len(inputs), plan.layers[-1].fan_out)
-    standard = random.normal(size=(max(chains, _LOGIT_DRAWS), *shape))
+    standard = random.normal(size=(max(chains, draws), *shape))
     logits = np.matmul(root_of(limit.covariances[-1][None])[0].T, standard)
     gradients = checked_gradient(gradient, logits)
     whole = _limit_logs(limit, gradients)
