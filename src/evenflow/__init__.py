@@ -25,6 +25,7 @@ _HOMES = {
     "UnavailableError": "evenflow.errors",
     "activation": "evenflow.spec.activation",
     "activation_names": "evenflow.spec.activation",
+    "advise": "evenflow.study.advice",
     "build": "evenflow.study.build",
     "predict": "evenflow.study.forecast",
     "properties": "evenflow.spec.properties",
@@ -50,6 +51,7 @@ __all__ = [
     "UnavailableError",
     "activation",
     "activation_names",
+    "advise",
     "build",
     "predict",
     "properties",
@@ -86,6 +88,7 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` re
     from evenflow.spec.properties import properties
     from evenflow.spec.study import Study
     from evenflow.spec.training import Training
+    from evenflow.study.advice import advise
     from evenflow.study.build import build
     from evenflow.study.forecast import predict
     from evenflow.study.run import run_study

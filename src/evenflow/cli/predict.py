@@ -24,6 +24,7 @@ _PLANE = (
     "plot",
 )
 _CHAIN = ("activation", "depth", "weight", "at")
+_ADVICE_NOT = ("measure", "every_layer", "plot")
 _OWNERS = {"weight": "chain", "at": "chain", "weight_variance": "map", "bias_variance": "map"}
 
 
@@ -49,13 +50,15 @@ def predict(
     weight_variance: float | None = None,
     bias_variance: float | None = None,
     chain: Annotated[bool, _Flag] = False,
+    advise: Annotated[bool, _Flag] = False,
     weight: Annotated[str | None, _Numbers] = None,
     at: Annotated[str | None, _Numbers] = None,
 ) -> int:
     """Predict the gradient of every layer before any training.
 
     One line a layer: the gradient norm of its weights, its signal, its dead units. `--measure` draws real
-    networks beside the prediction, `--map` shows the phase diagram instead, `--chain` the textbooks' product.
+    networks beside the prediction, `--map` shows the phase diagram instead, `--chain` the textbooks' product,
+    `--advise` the initialisation to take and what else would bring the depth in reach.
 
     Examples:
 
@@ -68,6 +71,8 @@ def predict(
         evenflow predict --map --activation tanh --initialisation he
 
         evenflow predict --chain --activation sigmoid --weight 0.1 --depth 5
+
+        evenflow predict --advise --activation sigmoid --depth 50
 
     Parameters
     ----------
@@ -111,6 +116,8 @@ def predict(
         With --map: σ_b², variance of a bias, in place of --bias-initialisation.
     chain
         Show the textbooks' chain of single units: the product of slope × weight.
+    advise
+        Show the recommended initialisation, and changes of the network ranked by how flat its gradient is.
     weight
         With --chain: the weight of every layer, or a list that repeats. Default: 1.
     at
@@ -118,8 +125,8 @@ def predict(
     """
     options = dict(locals())
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    given = {name: value for name, value in given.items() if name not in ("phase_map", "chain")}
-    _check(given, phase_map=phase_map, chain=chain)
+    given = {name: value for name, value in given.items() if name not in ("phase_map", "chain", "advise")}
+    _check(given, [name for name, on in (("map", phase_map), ("chain", chain), ("advise", advise)) if on])
     if plot is not None:
         from evenflow.report.export import check_ending
 
@@ -133,27 +140,37 @@ def predict(
 
         return show_map(_network(given), weight_variance, bias_variance, plot)
     chosen, read = _network_and_data(given)
+    if advise:
+        from evenflow.cli.predict_theory import show_advice
+
+        return show_advice(chosen, read, given.get("loss"), given.get("batch", 64))
     return _show(chosen, read, given)
 
 
-def _check(given: dict[str, Any], *, phase_map: bool, chain: bool) -> None:
+def _check(given: dict[str, Any], modes: list[str]) -> None:
     """Raise SpecError for options that contradict each other."""
     from evenflow.errors import SpecError
 
-    if phase_map and chain:
-        raise SpecError("--map and --chain are two different answers; give one of them")
-    mode = "map" if phase_map else "chain" if chain else ""
+    if len(modes) > 1:
+        raise SpecError(f"--{modes[0]} and --{modes[1]} are two different answers; give one of them")
+    mode = modes[0] if modes else ""
     for name in given:
         option = "--all" if name == "every_layer" else f"--{name.replace('_', '-')}"
         owner = _OWNERS.get(name, mode)
         if owner != mode:
             raise SpecError(f"{option} belongs to --{owner}; add --{owner}, or leave {option} out")
-        if mode and name not in (_PLANE if phase_map else _CHAIN):
+        if mode and not _goes_with(mode, name):
             raise SpecError(f"{option} does not go with --{mode}; leave one of them out")
     if given.get("measure", 1) < 1:
         raise SpecError(f"--measure {given['measure']}: at least 1 network is needed")
     if given.get("batch", 1) < 1:
         raise SpecError(f"--batch {given['batch']}: a batch has at least 1 sample")
+
+
+def _goes_with(mode: str, name: str) -> bool:
+    if mode == "advise":
+        return name not in _ADVICE_NOT
+    return name in (_PLANE if mode == "map" else _CHAIN)
 
 
 def _network(given: dict[str, Any], base: Network | None = None) -> Network:

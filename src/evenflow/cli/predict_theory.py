@@ -1,4 +1,4 @@
-"""`evenflow predict --map` and `--chain`: theory that needs no network to be built."""
+"""`evenflow predict --map`, `--chain` and `--advise`: theory that needs no network to be built."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evenflow.spec.activation import Activation
+    from evenflow.spec.data import Data
     from evenflow.spec.network import Network
 
 
@@ -36,6 +37,28 @@ def show_map(
     console.print(phase_table(point, found, title))
     console.print(f"Critical line: {critical_line(function).verdict}.")
     console.print(f"figure: {written}", soft_wrap=True)
+    return 0
+
+
+def show_advice(network: Network, data: Data, loss: str | None, batch: int) -> int:
+    """Print the recommended initialisation, its code, and what else would bring the depth in reach.
+
+    Raises:
+        SpecError: the network, the data or the loss do not fit or leave the reach of the theory.
+    """
+    from rich.console import Console
+
+    from evenflow.report.advice_terminal import initialisation_sentence, remedies_table
+    from evenflow.report.forecast_terminal import network_title
+    from evenflow.study.advice import advise
+
+    found = advise(network, data, loss, batch=batch)
+    console = Console(highlight=False, markup=False)
+    console.print(remedies_table(found.current, found.remedies, network_title(network, data)))
+    console.print(found.verdict)
+    console.print(initialisation_sentence(found.initialisation))
+    console.print()
+    console.print(found.snippet, soft_wrap=True)  # code is pasted: no line of it may be broken
     return 0
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,28 @@ MOST = 256
 """Samples of a batch that a prediction carries; the first of a larger one stand for it."""
 
 Row = tuple[int, int, Site, str, dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What theory is asked about.
+
+    Args:
+        plan: the network.
+        inputs: the batch, shape (samples, features).
+        gradient: of the loss with respect to the logits.
+        window: the samples among which dead units are sought.
+        fields, key: of the run in the table.
+        whole: samples of the batch, of which `inputs` may hold the first only.
+    """
+
+    plan: Plan
+    inputs: Array
+    gradient: Gradient
+    window: Array
+    fields: dict[str, object]
+    key: str
+    whole: int
 
 
 def predict(
@@ -76,6 +99,30 @@ def predict(
     if seeds < 1:
         raise SpecError(f"seeds = {seeds}: a mean is taken over 1 network or more")
     begun = time.perf_counter()
+    asked = question(network, data, loss, batch=batch, seed=seed)
+    plan, inputs = asked.plan, asked.inputs
+    forecast = propagate(plan, inputs, asked.gradient, seed=seed)
+    first = plan.layers[0]
+    lost = float32_depths(forecast.weight.mean, first.fan_in, first.fan_out)
+    facts = {
+        "warnings": [*forecast.warnings, *_shortened(asked.whole)],
+        "float32_depths": [round(depth) if math.isfinite(depth) else None for depth in lost],
+        "seconds": time.perf_counter() - begun,
+    }
+    run = Run(asked.key, seed, asked.fields, "finished", 0, facts)
+    rows = _rows(plan, forecast, asked.window, len(inputs), seeds)
+    return Table.from_rows([run], rows, source="predicted")
+
+
+def question(
+    network: Network | nn.Module,
+    data: Data | Sequence[Any] | None,
+    loss: Loss | None,
+    *,
+    batch: int,
+    seed: int,
+) -> Question:
+    """Bring a network, its data and its loss into the form that theory takes; arguments as of `predict`."""
     if isinstance(network, Network):
         if not (data is None or isinstance(data, Data)):
             raise SpecError(
@@ -83,27 +130,20 @@ def predict(
             )
         chosen = data or Data()
         samples = _load(chosen)
-        plan = plan_of(network, samples.train_inputs.shape[1], samples.classes)
         inputs, labels = _batch(samples, batch, seed)
         whole, inputs, labels = len(inputs), inputs[:MOST], labels[:MOST]
-        gradient = _gradient(loss, labels, samples.classes)
-        window = samples.train_inputs.astype(np.float64)
-        fields = {**network.plain, "data": chosen.name}
-        key = content_hash([network.hash, chosen, str(loss), batch, seed])
-    else:
-        plan, inputs, gradient, whole = _from_model(network, data, loss)
-        window, fields = inputs, {"model": type(network).__name__}
-        key = content_hash([plan.widths, [layer.name for layer in plan.layers], len(inputs), seed])
-    forecast = propagate(plan, inputs, gradient, seed=seed)
-    first = plan.layers[0]
-    lost = float32_depths(forecast.weight.mean, first.fan_in, first.fan_out)
-    facts = {
-        "warnings": [*forecast.warnings, *_shortened(whole)],
-        "float32_depths": [round(depth) if math.isfinite(depth) else None for depth in lost],
-        "seconds": time.perf_counter() - begun,
-    }
-    run = Run(key, seed, fields, "finished", 0, facts)
-    return Table.from_rows([run], _rows(plan, forecast, window, len(inputs), seeds), source="predicted")
+        return Question(
+            plan_of(network, samples.train_inputs.shape[1], samples.classes),
+            inputs,
+            _gradient(loss, labels, samples.classes),
+            samples.train_inputs.astype(np.float64),
+            {**network.plain, "data": chosen.name},
+            content_hash([network.hash, chosen, str(loss), batch, seed]),
+            whole,
+        )
+    plan, inputs, gradient, whole = _from_model(network, data, loss)
+    key = content_hash([plan.widths, [layer.name for layer in plan.layers], len(inputs), seed])
+    return Question(plan, inputs, gradient, inputs, {"model": type(network).__name__}, key, whole)
 
 
 def draw(

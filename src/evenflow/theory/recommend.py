@@ -74,7 +74,9 @@ def recommended_initialisation(plan: Plan, inputs: Array, gradient: Gradient) ->
     """
     second = float(np.mean(np.square(inputs)))
     if not 0 < second < math.inf:
-        raise SpecError(f"the inputs have second moment {second:g}; no initialisation of the first layer fits")
+        raise SpecError(
+            f"the inputs have second moment {second:g}; no initialisation of the first layer fits"
+        )
     found = _candidates(plan, second)
     if len(found) == 1:
         return found[0]
@@ -86,11 +88,15 @@ def _candidates(plan: Plan, second: float) -> list[Recommendation]:
     functions = tuple(dict.fromkeys(layer.activation for layer in plan.hidden if layer.activation))
     names = " and ".join(function.name for function in functions)
     if plan.residual == "pre":
-        return [_drawn(plan, second, 1.0, True, "every branch beside the skip adds an equal share")]
+        return [
+            _drawn(
+                plan, second, 1.0, True, "every branch beside the skip adds as little as keeps the whole even"
+            )
+        ]
     if any(layer.normalisation != "none" for layer in plan.hidden):
         if _bias_variance(plan, 1.0) >= 0:
-            return [_drawn(plan, second, 1.0, True, f"{names} behind its normalisation is critical so")]
-        why = f"with this normalisation {names} has no critical initialisation; this one keeps the variance"
+            return [_drawn(plan, second, 1.0, True, f"behind its normalisation {names} is critical with it")]
+        why = f"with this normalisation {names} has no critical initialisation; this one keeps variance 1"
         return [_drawn(plan, second, 1.0, False, why)]
     lines = [critical_line(function) for function in functions]
     starts = max(line.starts for line in lines)
@@ -101,17 +107,17 @@ def _candidates(plan: Plan, second: float) -> list[Recommendation]:
         why += f"; the least is lost with weights that keep variance {variance:.3g}, without a bias"
         return [_drawn(plan, second, variance, False, why)]
     if stable_from <= starts:
-        where = "at any variance" if _any_variance(lines) else "and the variance is stable there"
-        return [_drawn(plan, second, max(1.0, starts), True, f"{names} is critical so, {where}")]
+        where = " at any variance" if _any_variance(lines) else ", and the variance is stable"
+        return [_drawn(plan, second, max(1.0, starts), True, f"with it {names} is critical{where}")]
     found = []
     if stable_from < math.inf:
         variance = max(1.0, _ABOVE * stable_from)
-        why = f"{names} is critical so, and stable, for variance {variance:.3g} is above {stable_from:.3g}"
+        why = f"with it {names} is critical, and stable too, for variance {variance:.3g} is above {stable_from:.3g}"
         found.append(_drawn(plan, second, variance, True, why))
     else:
-        why = f"{names} is critical so, but its variance is stable nowhere"
+        why = f"with it {names} is critical, but its variance is stable nowhere"
         found.append(_drawn(plan, second, max(1.0, starts), True, why))
-    why = f"weights that keep variance 1 give a flatter gradient here than any stable critical point of {names}"
+    why = f"keeping variance 1 gives a flatter gradient at this depth than the critical point of {names}"
     return [*found, _drawn(plan, second, 1.0, False, why)]
 
 
@@ -202,44 +208,3 @@ def _tilt(one: Recommendation) -> float:
         return math.inf
     mean = one.forecast.weight.mean
     return float(np.max(np.abs(mean - mean[-1])))
-
-
-def snippet(recommendation: Recommendation) -> str:
-    """PyTorch code that draws the linear maps of `model` so, in the order in which the model names them."""
-    first, *between, last = (f"({weight:.6g}, {bias:.6g})" for weight, bias in recommendation.draws)
-    lines = [f"first, last = {first}, {last}"]
-    draws = "[first, last]"
-    if between:
-        period = next(
-            step
-            for step in range(1, len(between) + 1)
-            if all(one == other for one, other in zip(between, between[step:], strict=False))
-        )
-        shown = ", ".join(between[:period])
-        if period == 1:
-            lines.append(f"between = {shown}")
-            draws = f"[first, *[between] * {len(between)}, last]"
-        else:
-            lines.append(f"between = [{shown}]")
-            draws = f"[first, *(between[n % {period}] for n in range({len(between)})), last]"
-    body = "\n    ".join(lines)
-    return _SNIPPET.format(variance=recommendation.variance, body=body, draws=draws)
-
-
-_SNIPPET = '''\
-from torch import nn
-
-
-def initialise(model: nn.Module) -> None:
-    """Keep pre-activations at variance {variance:.4g}; of every linear map (σ_w, σ_b)."""
-    {body}
-    draws = {draws}
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    for layer, (weight, bias) in zip(linear, draws, strict=True):
-        nn.init.normal_(layer.weight, std=weight / layer.in_features**0.5)
-        if layer.bias is not None:
-            nn.init.normal_(layer.bias, std=bias)
-
-
-initialise(model)
-'''

@@ -185,7 +185,9 @@ def verdict(plan: Plan, current: Remedy, ranked: tuple[Remedy, ...]) -> str:
         if one.in_reach:
             best.setdefault(_kind(one), one.what)
     if not best:
-        return f"{said} No change that was looked at brings it in; the flattest gradient has: {ranked[0].what}."
+        return (
+            f"{said} No change that was looked at brings it in; the flattest gradient has: {ranked[0].what}."
+        )
     return f"{said} Brought in, the flattest gradient first, by: {'; '.join(best.values())}."
 
 
@@ -195,9 +197,7 @@ def _kind(remedy: Remedy) -> str:
     return next((kind for kind in kinds if kind in remedy.change), "initialisation")
 
 
-def _candidates(
-    plan: Plan, recommendation: Recommendation
-) -> Iterator[tuple[str, dict[str, Any], bool]]:
+def _candidates(plan: Plan, recommendation: Recommendation) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """A phrase, the fields of the change, and whether weights are drawn anew as recommended for the result."""
     zero = {"bias_initialisation": "zero"}
     for name in ("gain", "he"):
