@@ -57,6 +57,13 @@ def words(lines):
     ("arguments", "message"),
     [
         (("--map", "--chain"), "--map and --chain are two different answers; give one of them"),
+        (("--map", "--advise"), "--map and --advise are two different answers; give one of them"),
+        (("--chain", "--advise"), "--chain and --advise are two different answers; give one of them"),
+        (("--advise", "--measure", "3"), "--measure does not go with --advise; leave one of them out"),
+        (("--advise", "--all"), "--all does not go with --advise; leave one of them out"),
+        (("--advise", "--plot", "x.html"), "--plot does not go with --advise; leave one of them out"),
+        (("--advise", "--at", "0"), "--at belongs to --chain; add --chain, or leave --at out"),
+        (("--advise", "--loss", "hinge"), 'loss "hinge" is not known; known: cross_entropy, mse'),
         (("--weight", "1"), "--weight belongs to --chain; add --chain, or leave --weight out"),
         (("--map", "--at", "0"), "--at belongs to --chain; add --chain, or leave --at out"),
         (
@@ -231,6 +238,22 @@ def test_a_chain_of_several_activations_at_given_places(run):
     assert "at the pre-activation that was given" in words(lines)
 
 
+def test_advice_is_a_table_a_verdict_and_code_that_runs(run):
+    code, lines, error = run(
+        "--advise", "--activation", "tanh", "--depth", 12, "--width", 24, "--data", "blobs", "--batch", 16
+    )
+    assert (code, error) == (0, "")
+    text = words(lines)
+    assert "12 × 24, tanh, torch, on blobs" in text
+    assert "recommended initialisation" in text
+    assert "Depth 12 is out of reach as it is: the gradient vanishes, in layer " in text
+    assert "Recommended initialisation: σ_w = 1.467, σ_b = 0.389" in text
+    assert "With it tanh is critical, and the variance is stable." in text
+    begin = lines.index("from torch import nn")
+    compile("\n".join(lines[begin:]), "snippet", "exec")
+    assert max(map(len, lines[:begin])) <= 80
+
+
 def test_help_has_an_example_of_every_kind(run):
     code, lines, _ = run("--help")
     text = words(lines)
@@ -239,6 +262,7 @@ def test_help_has_an_example_of_every_kind(run):
         "--measure 20 --plot flow.html",
         "--map --activation tanh",
         "--chain --activation sigmoid",
+        "--advise --activation sigmoid",
     ):
         assert f"evenflow predict {example}" in text or example in text
     assert max(map(len, lines)) <= 80

@@ -38,7 +38,7 @@ def remedies_table(current: Remedy, ranked: tuple[Remedy, ...], title: str) -> T
             if known
             else decimal(float("nan")),
             decimal(remedy.worst_log10),
-            "yes" if remedy.in_reach else f"no: {remedy.obstacle}",
+            "yes" if remedy.in_reach else f"no: {remedy.obstacle.split(', ')[0]}",
         )
     table.caption = (
         "first/last: log₁₀ of the first layer's gradient over the last one's, ± standard deviation\n"

@@ -203,8 +203,8 @@ def _predicted(one: Recommendation, inputs: Array, gradient: Gradient) -> Recomm
 
 
 def _tilt(one: Recommendation) -> float:
-    """The largest distance of a layer's predicted gradient from the last one's, in decades."""
+    """The largest distance of a layer's gradient from the last one's, in decades, one standard deviation included."""
     if one.forecast is None:
         return math.inf
-    mean = one.forecast.weight.mean
-    return float(np.max(np.abs(mean - mean[-1])))
+    weight = one.forecast.weight
+    return float(np.max(np.abs(weight.mean - weight.mean[-1]) + weight.ratio_deviation))

@@ -126,7 +126,7 @@ def assess(
         try:
             forecast = propagate(plan, inputs, gradient, chains=CHAINS)
         except SpecError as error:
-            return Remedy(what, change, initialisation, obstacle=str(error))
+            return Remedy(what, change, initialisation, obstacle=f"it cannot be predicted, {error}")
     ratio = forecast.weight.mean - forecast.weight.mean[-1]
     worst = int(np.argmax(np.abs(ratio)))
     return Remedy(
