@@ -203,8 +203,14 @@ def _predicted(one: Recommendation, inputs: Array, gradient: Gradient) -> Recomm
 
 
 def _tilt(one: Recommendation) -> float:
-    """The largest distance of a layer's gradient from the last one's, in decades, one standard deviation included."""
+    """How far the gradients of hidden layers are apart, in decades, one standard deviation between seeds included.
+
+    Layer 1 and the output layer are left out where others remain: their shapes differ, and what that makes of
+    their gradients could make up for what depth does.
+    """
     if one.forecast is None:
         return math.inf
     weight = one.forecast.weight
-    return float(np.max(np.abs(weight.mean - weight.mean[-1]) + weight.ratio_deviation))
+    inner = slice(1, -1) if len(weight.mean) > 3 else slice(None, -1)
+    apart = np.abs(weight.mean[inner] - weight.mean[inner][-1])
+    return float(np.max(apart + weight.ratio_deviation[inner]))
