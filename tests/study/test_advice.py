@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import numpy as np
 import pytest
@@ -79,7 +81,7 @@ def test_the_snippet_initialises_a_plain_module(name) -> None:
     function = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}[name]
     inputs, labels, classes = batch()
     sizes = [inputs.shape[1], *[96] * 20]
-    hidden = [step for a, b in zip(sizes, sizes[1:], strict=False) for step in (nn.Linear(a, b), function())]
+    hidden = [step for a, b in pairwise(sizes) for step in (nn.Linear(a, b), function())]
     model = nn.Sequential(*hidden, nn.Linear(96, classes))
     advice = ef.advise(ef.Network(depth=20, width=96, activation=name), DATA)
     torch.manual_seed(0)

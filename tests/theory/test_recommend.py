@@ -43,7 +43,7 @@ def layers_by_hand(function, draws, samples=400_000):
     return np.array(found)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "selu", "softsign", "sigmoid", "gelu", "silu"])
+@pytest.mark.parametrize("name", ["relu", "tanh", "selu", "softsign", "sigmoid"])
 def test_variance_and_gradient_stay_as_they_are(name) -> None:
     found = recommended(activation=name, depth=50, width=128)
     assert found.critical
@@ -72,6 +72,14 @@ def test_softplus_has_none_and_it_is_said() -> None:
     gain = apply(found.plan, {"initialisation": "gain", "bias_initialisation": "zero"})
     lost = [abs(assess(one, INPUTS, GRADIENT).worst_log10) for one in (found.plan, gain)]
     assert lost[0] < lost[1] - 1
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_where_the_line_is_half_stable_the_flatter_of_two_is_taken(name) -> None:
+    found = recommended(activation=name, depth=50, width=128)
+    assert found.reason.startswith(("with it ", "keeping variance 1 gives a flatter gradient at this depth"))
+    assert found.forecast is not None
+    assert assess(found.plan, INPUTS, GRADIENT).in_reach
 
 
 def test_several_activations_share_one_variance() -> None:
@@ -105,7 +113,7 @@ def test_blocks_and_norms_are_reckoned_with(fields) -> None:
 
 def test_inputs_of_nothing_but_zeros_are_refused() -> None:
     with pytest.raises(
-        SpecError, match="^the inputs have second moment 0; no initialisation of the first layer"
+        SpecError, match=r"^the inputs have second moment 0; no initialisation of the first layer"
     ):
         recommended_initialisation(plan(), np.zeros((4, 20)), GRADIENT)
 
@@ -166,34 +174,24 @@ def test_the_verdict() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"depth": 30, "initialisation": "normal:0.6"}, "the gradient explodes, in layer "),
-        ({"depth": 60, "residual": "pre", "initialisation": "he"}, "the signal explodes to 10^"),
         (
-            {
-                "depth": 40,
-                "activation": "tanh",
-                "initialisation": "normal:0.196",
-                "bias_initialisation": "normal:1",
-            },
-            "",
+            {"depth": 30, "activation": "tanh", "initialisation": "normal:0.6"},
+            "the gradient explodes, in layer ",
         ),
+        ({"depth": 60, "residual": "pre", "initialisation": "he"}, "the signal explodes to 10^"),
     ],
-    ids=["explodes", "signal", "ordered"],
+    ids=["gradient", "signal"],
 )
 def test_what_stands_in_the_way(fields, words) -> None:
-    found = assess(
-        plan(**{"activation": "tanh", **fields} if words.startswith("the g") else fields), INPUTS, GRADIENT
-    )
+    found = assess(plan(**fields), INPUTS, GRADIENT)
     assert not found.in_reach
     assert found.obstacle.startswith(words)
 
 
 def test_inputs_that_become_alike() -> None:
-    # the skip keeps the gradient, large biases drown what differs
-    base = plan(depth=40, residual="pre", activation="sigmoid", initialisation="normal:0.001")
-    found = assess(
-        apply(base, {"initialisation": "normal:0.001", "bias_initialisation": "normal:3"}), INPUTS, GRADIENT
-    )
+    # a bias that drowns what differs, in a network too shallow for the gradient to suffer
+    shallow = plan(depth=1, initialisation="lecun", bias_initialisation="normal:80")
+    found = assess(shallow, INPUTS, GRADIENT)
     assert found.obstacle.startswith("inputs become alike, 10^-")
 
 
