@@ -190,7 +190,7 @@ def test_what_stands_in_the_way(fields, words) -> None:
 
 def test_inputs_that_become_alike() -> None:
     # a bias that drowns what differs, in a network too shallow for the gradient to suffer
-    shallow = plan(depth=1, initialisation="lecun", bias_initialisation="normal:80")
+    shallow = plan(depth=1, initialisation="lecun", bias_initialisation="normal:60")
     found = assess(shallow, INPUTS, GRADIENT)
     assert found.obstacle.startswith("inputs become alike, 10^-")
 
