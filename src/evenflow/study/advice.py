@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenflow.spec.data import Data
 from evenflow.spec.network import Network
-from evenflow.study.forecast import Loss, question
+from evenflow.study.question import Loss, question
 from evenflow.theory.recommend import Recommendation, recommended_initialisation
 from evenflow.theory.remedies import Remedy, assess, remedies, verdict
 from evenflow.theory.snippet import snippet

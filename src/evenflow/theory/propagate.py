@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from evenflow.errors import SpecError
 from evenflow.spec.plan import Plan
-from evenflow.theory.gram_chain import GramChains, root_of
+from evenflow.theory.gram_chain import GramChains, Spectrum, root_of
 from evenflow.theory.layer_rows import totals
 from evenflow.theory.level import LN10, Level, level
 from evenflow.theory.losses import Gradient
@@ -92,7 +92,7 @@ def propagate(
     chains = affordable if chains is None else min(affordable, chains)
     shape = (len(inputs), plan.layers[-1].fan_out)
     standard = random.normal(size=(max(chains, draws), *shape))
-    logits = np.matmul(root_of(limit.covariances[-1][None])[0].T, standard)
+    logits = np.matmul(Spectrum(limit.covariances[-1][None]).root[0].T, standard)
     gradients = checked_gradient(gradient, logits)
     whole = _limit_logs(limit, gradients)
     part = Part(limit, inputs, random, chains)
@@ -102,10 +102,10 @@ def propagate(
     drawn_gradients = checked_gradient(gradient, drawn)
     reduced = part.reduced(gradients[:chains])
     at_limit = _part_logs(limit, reduced, part)
-    averaging = _averaging(limit, gradients, reduced, part)
     image = _without_bias(plan, part.of(drawn), covariance, random)
     found = chain.backward(image, part.reduced(drawn_gradients).transpose(0, 2, 1))
     alive = _alive(plan, chain)
+    averaging = _averaging(limit, gradients, reduced, part)
     narrowing = max(1.0, max(plan.widths) / max(rows))
     # heavy tails would leave the controls' coefficients to a few draws
     steady = np.max(np.std(found[0][alive], axis=0)) < 2 * LN10 * _UNSTABLE
@@ -213,8 +213,8 @@ def _averaging(limit: Wide, gradients: Array, reduced: Array, part: Part) -> flo
 
 def _concentration(gradients: Array, passed: Array, signal: Array) -> float:
     product = np.matmul(np.matmul(gradients, gradients.transpose(0, 2, 1)) * passed, signal)
-    square = np.einsum("rij,rji->r", product, product)
-    return float(np.mean(square / np.einsum("rii->r", product) ** 2))
+    square, whole = np.einsum("rij,rji->r", product, product), np.einsum("rii->r", product) ** 2
+    return float(np.mean(np.divide(square, whole, out=np.ones_like(whole), where=whole > 0)))
 
 
 def _without_bias(plan: Plan, logits: Array, covariance: Array, random: np.random.Generator) -> Array:
