@@ -34,7 +34,7 @@ def level(
     whole: Array,
     correction: Array,
     narrowing: float,
-    averaging: Array | float = 1.0,
+    averaging: float = 1.0,
     controls: Array | None = None,
 ) -> Level:
     """Put the wide network's logs and the chains' corrections together, as log10.
