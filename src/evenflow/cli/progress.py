@@ -13,12 +13,12 @@ _ENDED = ("finished", "diverged", "failed")
 
 
 class StudyProgress:
-    """A callback for `run_study` that draws how many networks are done; a begun one counts with its share."""
+    """A callback for `run_study` that draws how many networks are predicted and done; a begun one counts with its share."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.bars = Progress(
-            TextColumn("{task.fields[ended]} of {task.total:.0f} networks"),
+            TextColumn("{task.fields[ended]} of {task.total:.0f} networks{task.fields[what]}"),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TimeElapsedColumn(),
@@ -29,6 +29,7 @@ class StudyProgress:
             disable=not self.console.is_terminal,
         )
         self.task: TaskID | None = None
+        self.foretelling: TaskID | None = None
         self.tenths = -1
 
     def __enter__(self) -> StudyProgress:
@@ -40,11 +41,20 @@ class StudyProgress:
     ) -> None:
         self.bars.stop()
 
+    def predicted(self, done: int, total: int) -> None:
+        """Show how many networks are predicted."""
+        fields = {"ended": done, "diverged": "", "what": " predicted"}
+        if self.foretelling is None:
+            self.foretelling = self.bars.add_task("", total=total, **fields)
+        self.bars.update(self.foretelling, completed=done, **fields)
+        if done == total and not self.console.is_terminal:
+            self.console.print(f"{done} of {total} networks predicted")
+
     def __call__(self, runs: tuple[Run, ...]) -> None:
         ended = sum(run.status in _ENDED for run in runs)
         done = sum(1.0 if run.status in _ENDED else _share(run) for run in runs)
         diverged = sum(run.status == "diverged" for run in runs)
-        fields = {"ended": ended, "diverged": f", {diverged} diverged" if diverged else ""}
+        fields = {"ended": ended, "diverged": f", {diverged} diverged" if diverged else "", "what": ""}
         if self.task is None:
             self.task = self.bars.add_task("", total=len(runs), **fields)
         self.bars.update(self.task, completed=done, **fields)

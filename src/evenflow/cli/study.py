@@ -66,7 +66,9 @@ def study(
     folder = out or Path("runs") / chosen.name
     say(_plan_in_words(chosen, len(plan(chosen))))
     with StudyProgress() as progress:
-        outcome = run_study(chosen, folder / "study.sqlite", jobs=jobs, progress=progress)
+        outcome = run_study(
+            chosen, folder / "study.sqlite", jobs=jobs, progress=progress, predicting=progress.predicted
+        )
     finish(folder, figures)
     for key, message in outcome.failed.items():
         say(f"cell {key} failed: {message}")

@@ -84,7 +84,7 @@ class Summary:
 def summarise(table: Table, target_accuracy: float = 0.9, grid: Sequence[str] | None = None) -> Summary:
     """Group the runs of a table by everything but the seed, and compare the groups.
 
-    Of two runs with equal fields and seed the later one in `table.runs` counts.
+    Of two runs with equal fields and seed the later one in `table.runs` counts. Only measured runs count.
 
     Args:
         table: measured rows of any number of runs.
@@ -94,7 +94,9 @@ def summarise(table: Table, target_accuracy: float = 0.9, grid: Sequence[str] | 
             differing in one field if they do so in the grid.
     """
     results = [
-        Result(rows.run, outcome_of_run(rows, target_accuracy), flow_of_run(rows)) for rows in by_run(table)
+        Result(rows.run, outcome_of_run(rows, target_accuracy), flow_of_run(rows))
+        for rows in by_run(table)
+        if rows.run.source == "measured"
     ]
     groups: dict[str, dict[int, Result]] = {}
     for result in results:

@@ -70,6 +70,7 @@ class Run:
         steps_done: the last recorded step.
         facts: what came out beside the figures (seconds, operations, joules, a message); not part of equality
             of two tables, since no two runs take equally long.
+        source: one of `SOURCES`; only a measured run is a training, and counts as one.
     """
 
     key: str
@@ -78,6 +79,7 @@ class Run:
     status: str = "pending"
     steps_done: int = 0
     facts: Mapping[str, object] = field(default_factory=dict)
+    source: str = "measured"
 
 
 SITE_COLUMNS = ("name", "kind", "depth", "units")

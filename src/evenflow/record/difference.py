@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def difference(first: Table, second: Table) -> str:
     """The first difference in words, "" where there is none; the order of rows, runs and sites does not count.
 
-    Runs are compared by key, seed, fields, status and steps done (their facts hold seconds, which never agree),
-    rows by run, step, site, phase and source, figures exactly: NaN equals NaN, 0 equals -0.
+    Runs are compared by key, seed, fields, status, steps done and source (their facts hold seconds, which never
+    agree), rows by run, step, site, phase and source, figures exactly: NaN equals NaN, 0 equals -0.
     """
     return _of_runs(first, second) or _of_rows(first, second)
 
@@ -27,7 +27,7 @@ def _of_runs(first: Table, second: Table) -> str:
     for key in sorted(ours.keys() | theirs.keys()):
         if key not in ours or key not in theirs:
             return f'run "{key}" is only in the {"first" if key in ours else "second"} table'
-        for name in ("seed", "fields", "status", "steps_done"):
+        for name in ("seed", "fields", "status", "steps_done", "source"):
             a, b = getattr(ours[key], name), getattr(theirs[key], name)
             if a != b:
                 return f'run "{key}": {name} is {a!r} in the first table and {b!r} in the second'

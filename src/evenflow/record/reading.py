@@ -9,21 +9,29 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from evenflow.record.schema import PHASES, SOURCES, Run, Site
+from evenflow.record.schema import PHASES, SOURCES, STATISTICS, Run, Site
 from evenflow.record.table import Table
 
 # Rows that are held as Python objects at once; bounds the memory, changes nothing else.
 _CHUNK = 20_000
 
 
-def runs(connection: sqlite3.Connection, keys: Collection[str] | None = None) -> dict[int, Run]:
-    """The runs by number, in the order in which they were begun."""
-    condition, values = ("", ()) if keys is None else (f"WHERE key IN {_ONE_OF}", (json.dumps(list(keys)),))
+def runs(
+    connection: sqlite3.Connection, keys: Collection[str] | None = None, source: str = "measured"
+) -> dict[int, Run]:
+    """The runs of one source by number, in the order in which they were begun."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(run)")}
+    # a store without predictions has no such column
+    column = "source" if "source" in known else "'measured'"
+    chosen, values = ("", ()) if keys is None else (f"AND key IN {_ONE_OF}", (json.dumps(list(keys)),))
     rows = connection.execute(
-        f"SELECT id, key, seed, fields, status, steps_done, facts FROM run {condition} ORDER BY id", values
+        f"""SELECT id, key, seed, fields, status, steps_done, facts FROM run
+        WHERE {column} = ? {chosen} ORDER BY id""",
+        (source, *values),
     )
     return {
-        row[0]: Run(row[1], row[2], json.loads(row[3]), row[4], row[5], json.loads(row[6])) for row in rows
+        row[0]: Run(row[1], row[2], json.loads(row[3]), row[4], row[5], json.loads(row[6]), source)
+        for row in rows
     }
 
 
@@ -33,9 +41,10 @@ def table(
     kinds: Collection[str] | None = None,
     since: int | None = None,
     after: int = 0,
+    source: str = "measured",
 ) -> Table:
-    """The rows of the runs `keys`, of the site kinds `kinds`, from step `since` on, of moments above `after`."""
-    chosen = runs(connection, keys)
+    """The rows of the runs `keys` of one source, of the site kinds `kinds`, from step `since` on, of moments above `after`."""
+    chosen = runs(connection, keys, source)
     moments = _matrix(
         connection,
         f"""SELECT id, run, step, {_place_in("source", SOURCES)} FROM moment
@@ -45,9 +54,18 @@ def table(
     ).astype(np.int64)
     places, sites = _places(connection, kinds)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(record)")]
-    names = [name for name in columns if name not in ("moment", "place")]
-    wanted_moments = None if keys is None and since is None and not after else moments[:, 0]
+    ranks = {name: rank for rank, name in enumerate(STATISTICS)}
+    # an order that does not depend on what was written first, a prediction or a training
+    names = sorted(
+        (name for name in columns if name not in ("moment", "place")),
+        key=lambda name: ranks.get(name, len(ranks)),
+    )
+    every = keys is None and since is None and not after and source == "measured"
+    wanted_moments = None if every else moments[:, 0]
     rows = _records(connection, names, wanted_moments, None if kinds is None else places[:, 0])
+    if every and len(chosen) < connection.execute("SELECT count(*) FROM run").fetchone()[0]:
+        # to read the few rows of predictions too and drop them is faster than to name every other moment
+        rows = rows[np.isin(rows[:, 0], moments[:, 0])]
 
     moments = moments[np.argsort(moments[:, 0])]
     of_moment = np.searchsorted(moments[:, 0], rows[:, 0].astype(np.int64))

@@ -72,17 +72,17 @@ class Store:
     def __repr__(self) -> str:
         return f'Store({str(self.path)!r}, "{self.mode}")'
 
-    def begin(self, key: str, seed: int, fields: Mapping[str, object]) -> int:
-        """The number of the run named `key`; makes it, pending, where the store does not know it yet."""
+    def begin(self, key: str, seed: int, fields: Mapping[str, object], source: str = "measured") -> int:
+        """The number of the run named `key`; makes it, pending, where the store does not know it yet.
+
+        A run of another `source` is kept apart from the trainings: `runs` and `table` give it only when asked for it.
+        """
         text = encoded(dict(fields), f'the fields of run "{key}"')
         with self._writing() as connection:
             try:
-                connection.execute(
-                    "INSERT OR IGNORE INTO run (key, seed, fields) VALUES (?, ?, ?)", (key, int(seed), text)
-                )
+                return writing.begin(connection, key, int(seed), text, source)
             except OverflowError:
                 raise StoreError(f'seed {seed} of run "{key}" is too large; use at most 2**63 - 1') from None
-            return connection.execute("SELECT id FROM run WHERE key = ?", (key,)).fetchone()[0]
 
     def append(
         self,
@@ -144,10 +144,10 @@ class Store:
             writing.change_run(connection, run, status=status, facts=facts)
             connection.execute("DELETE FROM checkpoint WHERE run = ?", (run,))
 
-    def runs(self, keys: Collection[str] | None = None) -> tuple[Run, ...]:
-        """The runs, or those named by `keys`; keys that the store does not know are left out."""
+    def runs(self, keys: Collection[str] | None = None, *, source: str = "measured") -> tuple[Run, ...]:
+        """The runs of a source, or those named by `keys`; keys that the store does not know are left out."""
         with self._snapshot() as connection:
-            return tuple(reading.runs(connection, keys).values())
+            return tuple(reading.runs(connection, keys, source).values())
 
     def statistics(self) -> tuple[Statistic, ...]:
         """What the columns of this file mean, also those that this process has not registered."""
@@ -161,13 +161,15 @@ class Store:
         *,
         kinds: Collection[str] | None = None,
         since: int | None = None,
+        source: str = "measured",
     ) -> Table:
         """The figures as they are at one moment: of the runs `keys`, the site kinds `kinds`, from step `since` on.
 
-        Runs without rows are in the table too.
+        Runs without rows are in the table too. `source = "predicted"` gives, instead of the trainings, what theory
+        said of their networks.
         """
         with self._snapshot() as connection:
-            return reading.table(connection, keys, kinds, since)
+            return reading.table(connection, keys, kinds, since, source=source)
 
     @property
     def data_version(self) -> int:
@@ -178,7 +180,7 @@ class Store:
     def changes(self, after: int = 0) -> tuple[Table, int]:
         """What was recorded since a former call returned the number `after`, and the number for the next call.
 
-        Steps that were recorded again are in it; steps that `rewind` took away are not told.
+        Steps that were recorded again are in it; steps that `rewind` took away and predictions are not told.
         """
         with self._snapshot() as connection:
             last = connection.execute("SELECT coalesce(max(id), 0) FROM moment").fetchone()[0]

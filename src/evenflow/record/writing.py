@@ -44,10 +44,7 @@ def checked_figures(rows: Sequence[Row], source: str) -> tuple[list[str], list[l
     Raises:
         StoreError: a source, phase or statistic is not known, or a figure is not a number.
     """
-    if source not in SOURCES:
-        raise StoreError(
-            f'source "{source}" is not known{suggest(source, SOURCES)}; known: {", ".join(SOURCES)}'
-        )
+    checked_source(source)
     names = list(dict.fromkeys(name for row in rows for name in row[2]))
     for name in names:
         if name not in STATISTICS:
@@ -87,6 +84,33 @@ def add_columns(connection: sqlite3.Connection, names: Collection[str]) -> None:
         if name not in there:
             connection.execute(f'ALTER TABLE record ADD COLUMN "{name}"')
             connection.execute("INSERT INTO statistic VALUES (?, ?, ?, ?, ?, ?)", astuple(STATISTICS[name]))
+
+
+def checked_source(source: str) -> str:
+    """The source, which has to be known.
+
+    Raises:
+        StoreError: it is not.
+    """
+    if source not in SOURCES:
+        raise StoreError(
+            f'source "{source}" is not known{suggest(source, SOURCES)}; known: {", ".join(SOURCES)}'
+        )
+    return source
+
+
+def begin(connection: sqlite3.Connection, key: str, seed: int, fields: str, source: str) -> int:
+    """The number of a run; a new one is pending. Stores have no column for the source until one is needed."""
+    values = {"key": key, "seed": seed, "fields": fields}
+    if checked_source(source) != "measured":
+        if "source" not in {row[1] for row in connection.execute("PRAGMA table_info(run)")}:
+            connection.execute("ALTER TABLE run ADD COLUMN source TEXT NOT NULL DEFAULT 'measured'")
+        values["source"] = source
+    connection.execute(
+        f"INSERT OR IGNORE INTO run ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
+        tuple(values.values()),
+    )
+    return connection.execute("SELECT id FROM run WHERE key = ?", (key,)).fetchone()[0]
 
 
 def place(connection: sqlite3.Connection, site: Site, phase: str) -> int:

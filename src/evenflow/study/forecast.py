@@ -80,7 +80,7 @@ def predict(
         "float32_depths": [round(depth) if math.isfinite(depth) else None for depth in lost],
         "seconds": time.perf_counter() - begun,
     }
-    run = Run(asked.key, seed, asked.fields, "finished", 0, facts)
+    run = Run(asked.key, seed, asked.fields, "finished", 0, facts, "predicted")
     rows = _rows(plan, forecast, asked.window, len(inputs), seeds)
     return Table.from_rows([run], rows, source="predicted")
 
@@ -152,7 +152,8 @@ def draw(
                 live = live_units(elementwise_slope(modules[name], signal.inputs))
                 site = Site(name, "activation", depth, len(live))
                 figures[site, ""]["dead_fraction"] = 1 - live.double().mean().item()
-        runs.append(Run(content_hash([network.hash, chosen, place]), place, network.plain, "finished"))
+        key = content_hash([network.hash, chosen, place])
+        runs.append(Run(key, place, network.plain, "finished", source="simulated"))
         rows += [(place, 0, site, phase, found) for (site, phase), found in figures.items()]
         if progress:
             progress(place + 1)

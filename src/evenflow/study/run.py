@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +21,9 @@ from evenflow.spec.study import Cell, Study
 from evenflow.study.data import DataSet, digest, load
 from evenflow.study.energy import EnergyMeter
 from evenflow.study.flops import flops_per_step
+from evenflow.study.foresight import Told, foresee
 from evenflow.study.machine import machine, usable_cores, versions
+from evenflow.study.pool import side_by_side
 
 # A killed training repeats at most this much work; its records are never lost.
 _SECONDS_BETWEEN_SNAPSHOTS = 10.0
@@ -58,15 +57,21 @@ def plan(study: Study) -> tuple[Cell, ...]:
 
 
 def run_study(
-    study: Study, path: str | Path, *, jobs: int | None = None, progress: Progress | None = None
+    study: Study,
+    path: str | Path,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    predicting: Told | None = None,
 ) -> Outcome:
-    """Train every cell that the store at `path` does not hold yet.
+    """Predict, then train, every cell that the store at `path` does not hold yet.
 
     Args:
         study: the specification.
         path: the store; made when missing. Cells of other studies in it stay.
         jobs: processes, each with one thread; when left out, the number of cores.
         progress: called about twice a second with the runs of all cells.
+        predicting: called before, with how many of how many networks are predicted.
 
     Raises:
         StoreError: the store is in use, not a store, read-only, or the disk is full. Nothing recorded is lost.
@@ -83,6 +88,7 @@ def run_study(
         store.meta["keys"] = keys
         for cell in cells:
             store.begin(cell.key, cell.seed, cell.fields)
+        foresee(cells, store, jobs, predicting)
         ended = {run.key for run in store.runs(keys) if run.status in ("finished", "diverged")}
         pending = [cell for cell in cells if cell.key not in ended]
         watch = _Watch(store, keys, progress)
@@ -146,43 +152,14 @@ def _run_pool(
     cells: Sequence[Cell], path: Path, jobs: int, watch: _Watch, failed: dict[str, str]
 ) -> list[Cell]:
     """Train cells in processes; returns those that were not done when a process was killed from outside."""
-    from concurrent.futures import FIRST_COMPLETED, Future, wait
-
-    from loky import ProcessPoolExecutor
-    from loky.process_executor import BrokenProcessPool
-
-    broken: list[Cell] = []
     jobs = min(jobs, len(cells))
-    pool = ProcessPoolExecutor(jobs, initializer=_begin_worker, initargs=(os.getpid(),))
-    try:
-        futures: dict[Future[None], Cell] = {
-            pool.submit(work, _custom_activations(cell), cell, path, jobs): cell for cell in cells
-        }
-        unfinished = set(futures)
-        while unfinished:
-            done, unfinished = wait(unfinished, _SECONDS_BETWEEN_NEWS, FIRST_COMPLETED)
-            for future in done:
-                try:
-                    with _failures(futures[future], path, failed):
-                        future.result()
-                except BrokenProcessPool:
-                    broken.append(futures[future])
-            watch()
-    finally:
-        pool.shutdown(wait=True, kill_workers=True)
-    return broken
 
+    def note(cell: Cell, result: Callable[[], None]) -> None:
+        with _failures(cell, path, failed):
+            result()
 
-def _begin_worker(parent: int) -> None:
-    """Leave Ctrl-C, which reaches every process of a terminal, to the driver; end when the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch_parent, daemon=True).start()
+    arguments = [(cell, (_custom_activations(cell), cell, path, jobs)) for cell in cells]
+    return side_by_side(work, arguments, jobs, note, watch)
 
 
 def work(_custom: Sequence[Activation], cell: Cell, path: Path, jobs: int) -> None:
