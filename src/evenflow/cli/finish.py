@@ -34,9 +34,10 @@ def finish(run: Path, figures: Path | None) -> None:
         study = study_from_text(store.meta["study"], str(path), path.parent)
         # The cells that this study asks for; the store may hold those of an earlier grid too.
         table = store.table(store.meta["keys"])
+        predicted = store.table(store.meta.get("predictions", ()), source="predicted")
         meta = {name: store.meta[name] for name in ("machine", "versions")}
     Console().print(results(table, study))
-    page = write_report(table, study, meta, path.with_name("report.html"))
+    page = write_report(table, study, meta, path.with_name("report.html"), predicted)
     if figures:
-        say(f"figures: {len(write_figures(table, study, figures))} files in {figures}")
+        say(f"figures: {len(write_figures(table, study, figures, predicted))} files in {figures}")
     say(f"report: {page}")

@@ -13,7 +13,10 @@ _ENDED = ("finished", "diverged", "failed")
 
 
 class StudyProgress:
-    """A callback for `run_study` that draws how many networks are predicted and done; a begun one counts with its share."""
+    """A callback for `run_study` that draws how many networks are done, and before that predicted.
+
+    A begun one counts with its share.
+    """
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)

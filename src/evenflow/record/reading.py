@@ -43,7 +43,7 @@ def table(
     after: int = 0,
     source: str = "measured",
 ) -> Table:
-    """The rows of the runs `keys` of one source, of the site kinds `kinds`, from step `since` on, of moments above `after`."""
+    """The rows of the runs `keys` of one source, of the site kinds `kinds`, from `since` on, of moments above `after`."""
     chosen = runs(connection, keys, source)
     moments = _matrix(
         connection,

@@ -29,7 +29,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _NOT_SENT = ("template", "width", "font", "paper_bgcolor", "plot_bgcolor")
 
 
-def write_report(table: Table, study: Study, meta: Mapping[str, Mapping[str, Any]], path: str | Path) -> Path:
+def write_report(
+    table: Table,
+    study: Study,
+    meta: Mapping[str, Mapping[str, Any]],
+    path: str | Path,
+    predicted: Table | None = None,
+) -> Path:
     """Write the report of a study and return its path.
 
     The file holds everything: the data of the figures, the script that draws them (plotly.js) and the styles.
@@ -40,12 +46,13 @@ def write_report(table: Table, study: Study, meta: Mapping[str, Mapping[str, Any
         study: the specification.
         meta: "machine" and "versions", as `study.machine` gives them.
         path: the file to write.
+        predicted: what theory said of the study's networks, drawn over what was measured.
 
     Raises:
         DataError: the file cannot be written.
     """
     path = Path(path)
-    text = page(table, study, meta)
+    text = page(table, study, meta, predicted)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")
@@ -58,7 +65,9 @@ def write_report(table: Table, study: Study, meta: Mapping[str, Mapping[str, Any
     return path
 
 
-def write_figures(table: Table, study: Study, folder: str | Path) -> list[Path]:
+def write_figures(
+    table: Table, study: Study, folder: str | Path, predicted: Table | None = None
+) -> list[Path]:
     """Write every figure as .png and .svg into `folder`, made when missing, and return the paths.
 
     Raises:
@@ -72,7 +81,7 @@ def write_figures(table: Table, study: Study, folder: str | Path) -> list[Path]:
         raise DataError(
             f'figures: folder "{folder}" cannot be made: {error.strerror}; choose another place'
         ) from None
-    drawn = [picture for picture in pictures(make_view(table, study)) if picture.traces]
+    drawn = [picture for picture in pictures(make_view(table, study, predicted)) if picture.traces]
     jobs = [
         (picture.figure(), folder / f"{picture.name}.{ending}")
         for picture in drawn
@@ -99,12 +108,14 @@ def _one_browser() -> Iterator[None]:
         kaleido.stop_sync_server(silence_warnings=True)
 
 
-def page(table: Table, study: Study, meta: Mapping[str, Mapping[str, Any]]) -> str:
+def page(
+    table: Table, study: Study, meta: Mapping[str, Mapping[str, Any]], predicted: Table | None = None
+) -> str:
     """The report as a text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
-    view = make_view(table, study)
+    view = make_view(table, study, predicted)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -54,6 +54,7 @@ class View:
         compared: the field whose values are told apart by style.
         others: the other fields in which cells differ.
         choices: every cell, in the order of the grid.
+        predicted: what theory said of the networks; a run is about the cells that have all its fields.
     """
 
     table: Table
@@ -62,6 +63,7 @@ class View:
     compared: str
     others: tuple[str, ...]
     choices: tuple[Choice, ...]
+    predicted: Table | None = None
 
     @cached_property
     def seeds(self) -> int:
@@ -97,7 +99,7 @@ class View:
         )
 
 
-def make_view(table: Table, study: Study) -> View:
+def make_view(table: Table, study: Study, predicted: Table | None = None) -> View:
     """Names, styles and order for the cells of a table that `study` made."""
     summary = summarise(table, study.target_accuracy, list(study.grid) or None)
     cells = summary.cells
@@ -118,7 +120,7 @@ def make_view(table: Table, study: Study) -> View:
                 runs=_runs(cell, table, places, with_rows),
             )
         )
-    return View(table, study, summary, compared, others, tuple(choices))
+    return View(table, study, summary, compared, others, tuple(choices), predicted)
 
 
 def field_label(name: str) -> str:

@@ -40,6 +40,7 @@ def line_traces(
     say: Callable[[float], str],
     where: str,
     limits: tuple[float, float] = (-np.inf, np.inf),
+    pale: bool = False,
 ) -> list[dict[str, Any]]:
     """Traces of one curve a cell.
 
@@ -49,10 +50,11 @@ def line_traces(
         say: a value of the curve in words, for the hover text.
         where: "step" or "layer".
         limits: what is possible, on the scale of the curves; bands end there.
+        pale: draw the lines broad and pale, so that others of the same colour show on top; markers then tell them apart.
     """
     panels = panels_of(choices)
     names = list(dict.fromkeys(choice.value for choice in choices))
-    shown = [_legend_entry(choice) for choice in {choice.value: choice for choice in choices}.values()]
+    shown = [_legend_entry(choice, pale) for choice in {choice.value: choice for choice in choices}.values()]
     opacity = 0.16 if len(names) <= 3 else 0.1  # many bands on top of each other must not hide the lines
     bands: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
@@ -63,7 +65,7 @@ def line_traces(
     for choice, curve in zip(choices, curves, strict=True):
         place = panel_refs(panels.index(choice.rest))
         group = {"legendgroup": choice.value, "name": plot_text(choice.value), "showlegend": False, **place}
-        line = {"color": choice.style.colour, "dash": choice.style.dash, "width": 2.2}
+        line = _line(choice, pale)
         bounded = np.isfinite(curve.low) & np.isfinite(curve.high)
         if bounded.any():
             x, low, high = (
@@ -129,15 +131,20 @@ def guide_trace(panel: int, x: Sequence[float], y: float, name: str, dash: str) 
     }
 
 
-def _legend_entry(choice: Choice) -> dict[str, Any]:
+def _line(choice: Choice, pale: bool) -> dict[str, Any]:
+    if pale:
+        return {"color": choice.style.faded(0.4), "dash": "solid", "width": 5}
+    return {"color": choice.style.colour, "dash": choice.style.dash, "width": 2.2}
+
+
+def _legend_entry(choice: Choice, pale: bool) -> dict[str, Any]:
     # a trace without points carries the legend, where line and marker are shown together
-    line = {"color": choice.style.colour, "dash": choice.style.dash, "width": 2.2}
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "x": [None],
         "y": [None],
-        "line": line,
+        "line": _line(choice, pale),
         "marker": _marker(choice),
         "legendgroup": choice.value,
         "name": plot_text(capitalised(choice.value)),

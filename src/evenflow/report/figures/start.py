@@ -11,6 +11,13 @@ import numpy as np
 from evenflow.compare.intervals import Interval, mean_interval
 from evenflow.report.figures.lines import legend_width, line_traces, panel_titles, panels_of
 from evenflow.report.figures.picture import NARROW, WIDE, Panels, Picture, layer_ticks, log_ticks, panel_refs
+from evenflow.report.figures.predicted import (
+    Pair,
+    distance_sentence,
+    prediction_note,
+    prediction_traces,
+    predictions_of,
+)
 from evenflow.report.series import Block, blocks, logged, over_layers
 from evenflow.report.view import Choice, View, seeds_in_words
 from evenflow.report.wording import from_log, of_the_last, plot_text, plural
@@ -27,9 +34,21 @@ def start_picture(view: View) -> Picture:
     if not choices:
         return Picture("gradient-start", TITLE, "No gradient has been recorded yet.")
     curves = [over_layers(block, 0) for block in found]
-    low, high = _range(found)
     zeros = [np.flatnonzero((block.values[:, 0, :] == 0).any(axis=0)) for block in found]
-    traces = line_traces(choices, curves, log=True, say=from_log, where="layer")
+    given = {
+        choice: prediction
+        for choice, prediction in zip(choices, predictions_of(view, choices), strict=True)
+        if prediction
+    }
+    pairs = [
+        Pair(choice, block, given[choice])
+        for choice, block in zip(choices, found, strict=True)
+        if choice in given and given[choice].finished and block.steps[0] == 0
+    ]
+    low, high = _range(found, pairs)
+    traces = line_traces(choices, curves, log=True, say=from_log, where="layer", pale=bool(pairs))
+    if pairs:
+        traces += prediction_traces(pairs, choices)
     if any(len(places) for places in zeros):
         low -= 0.08 * (high - low)
         traces += _zero_traces(choices, found, zeros, low)
@@ -47,14 +66,14 @@ def start_picture(view: View) -> Picture:
             "range": [low, high],
             **log_ticks(low, high),
         },
-        entries=len({choice.value for choice in choices}),
-        entry_width=legend_width(choices),
+        entries=len({choice.value for choice in choices}) + bool(pairs),
+        entry_width=legend_width(choices, least=70 if pairs else 60),
     )
     count = len(panels.titles)
     return Picture(
         name="gradient-start",
         title=TITLE,
-        sentence=_sentence(choices, found),
+        sentence=" ".join(filter(None, (_sentence(choices, found), distance_sentence(pairs)))),
         note=" ".join(
             part
             for part in (
@@ -63,6 +82,7 @@ def start_picture(view: View) -> Picture:
                 seeds_in_words(view),
                 "A level line passes the gradient on evenly.",
                 "A triangle on the lower edge: exactly 0." if any(map(len, zeros)) else "",
+                prediction_note(view, pairs, given),
                 view.selection_note,
             )
             if part
@@ -87,8 +107,9 @@ def _recorded(
     return tuple(choice for choice, _ in kept), tuple(block for _, block in kept)
 
 
-def _range(found: Sequence[Block]) -> tuple[float, float]:
-    logs = np.concatenate([logged(block.values[:, 0, :]).ravel() for block in found])
+def _range(found: Sequence[Block], pairs: Sequence[Pair]) -> tuple[float, float]:
+    measured = [logged(block.values[:, 0, :]).ravel() for block in found]
+    logs = np.concatenate([*measured, *(pair.prediction.mean for pair in pairs)])
     logs = logs[np.isfinite(logs)]
     if not len(logs):
         return -1.0, 1.0
