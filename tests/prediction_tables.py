@@ -35,7 +35,8 @@ def predicted_table(
             rows.append((0, 0, Site(f"activation_{layer}", "pre-activation", layer, 8), "", signal))
             rows.append((0, 0, Site(f"activation_{layer}", "activation", layer, 8), "", share))
     fields = {"activation": activation, "depth": len(logs) - 1}
-    run = Run("p", fields=fields, status="finished", facts={"warnings": list(warnings), "seconds": 0.1})
+    facts = {"warnings": list(warnings), "seconds": 0.1}
+    run = Run("p", fields=fields, status="finished", facts=facts, source="predicted")
     return Table.from_rows([run], rows, source="predicted")
 
 

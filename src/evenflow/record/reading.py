@@ -9,7 +9,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from evenflow.record.schema import PHASES, SOURCES, STATISTICS, Run, Site
+from evenflow.record.schema import KINDS, PHASES, SOURCES, STATISTICS, Run, Site
 from evenflow.record.table import Table
 
 # Rows that are held as Python objects at once; bounds the memory, changes nothing else.
@@ -43,7 +43,7 @@ def table(
     after: int = 0,
     source: str = "measured",
 ) -> Table:
-    """The rows of the runs `keys` of one source, of the site kinds `kinds`, from `since` on, of moments above `after`."""
+    """The rows of runs of one source, as `Store.table` takes its arguments, of moments above `after`."""
     chosen = runs(connection, keys, source)
     moments = _matrix(
         connection,
@@ -55,7 +55,7 @@ def table(
     places, sites = _places(connection, kinds)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(record)")]
     ranks = {name: rank for rank, name in enumerate(STATISTICS)}
-    # an order that does not depend on what was written first, a prediction or a training
+    # like the order of places: it does not depend on what was written first, a prediction or a training
     names = sorted(
         (name for name in columns if name not in ("moment", "place")),
         key=lambda name: ranks.get(name, len(ranks)),
@@ -99,13 +99,17 @@ def _places(
     """For every place its number, its site and its phase; and the sites."""
     sites: dict[Site, int] = {}
     places = []
-    for number, name, kind, depth, units, phase in connection.execute(
-        "SELECT id, name, kind, depth, units, phase FROM place ORDER BY id"
-    ):
+    rows = connection.execute("SELECT id, name, kind, depth, units, phase FROM place ORDER BY depth, id")
+    # an order that does not depend on what was written first, a prediction or a training
+    for number, name, kind, depth, units, phase in sorted(rows, key=lambda row: (row[3], _rank(row[2]))):
         if kinds is None or kind in kinds:
             site = sites.setdefault(Site(name, kind, depth, units), len(sites))
             places.append((number, site, PHASES.index(phase)))
     return np.array(places, dtype=np.int64).reshape(-1, 3), list(sites)
+
+
+def _rank(kind: str) -> int:
+    return KINDS.index(kind) if kind in KINDS else len(KINDS)
 
 
 def _records(

@@ -50,7 +50,7 @@ def line_traces(
         say: a value of the curve in words, for the hover text.
         where: "step" or "layer".
         limits: what is possible, on the scale of the curves; bands end there.
-        pale: draw the lines broad and pale, so that others of the same colour show on top; markers then tell them apart.
+        pale: draw the lines broad and pale, to draw over them in their colours; markers then tell them apart.
     """
     panels = panels_of(choices)
     names = list(dict.fromkeys(choice.value for choice in choices))

@@ -97,10 +97,11 @@ def predictions_of(view: View, choices: Sequence[Choice]) -> tuple[Prediction | 
     return tuple(None if place is None else found[place] for place in places)
 
 
-def prediction_traces(pairs: Sequence[Pair], choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    """A dashed line a cell, a band of one standard deviation between seeds where few lines share a panel."""
+def prediction_traces(
+    pairs: Sequence[Pair], choices: Sequence[Choice], *, banded: bool
+) -> list[dict[str, Any]]:
+    """A dashed line a cell; where `banded` with one standard deviation between seeds to either side."""
     panels = panels_of(choices)
-    few = max(sum(choice.rest == rest for choice in choices) for rest in panels) <= _MOST_BANDS
     bands, lines = [], []
     for pair in pairs:
         choice, found = pair.choice, pair.prediction
@@ -112,7 +113,7 @@ def prediction_traces(pairs: Sequence[Pair], choices: Sequence[Choice]) -> list[
             **panel_refs(panels.index(choice.rest)),
         }
         low, high = found.mean - found.deviation, found.mean + found.deviation
-        if few:
+        if banded:
             bands.append(
                 group
                 | {
@@ -148,6 +149,12 @@ def prediction_traces(pairs: Sequence[Pair], choices: Sequence[Choice]) -> list[
     return [*bands, *lines, _legend_entry()]
 
 
+def banded(view: View, choices: Sequence[Choice]) -> bool:
+    """Whether bands of the prediction can be read: few lines in a panel, and no intervals of the measurement."""
+    panels = panels_of(choices)
+    return view.seeds < 2 and max(sum(one.rest == rest for one in choices) for rest in panels) <= _MOST_BANDS
+
+
 def distance_sentence(pairs: Sequence[Pair]) -> str:
     """How far prediction and measurement are apart; "" where nothing can be compared."""
     distances = [np.abs(pair.distances()) for pair in pairs]
@@ -168,9 +175,10 @@ def prediction_note(view: View, pairs: Sequence[Pair], given: Mapping[Choice, Pr
     """How to read the dashes, what they leave out, and where theory warns or refuses."""
     parts = []
     if pairs:
+        shown = "bands" if banded(view, [pair.choice for pair in pairs]) else "on hover"
         parts.append(
-            "Pale lines are measured, dashed ones predicted from the initialisation alone; hover shows one standard "
-            "deviation between seeds."
+            "Pale lines are measured, dashed ones predicted from the initialisation alone; "
+            f"{shown}: one standard deviation between seeds."
         )
         parts.append(_one_batch(view, pairs))
         if any(np.isnan(pair.distances()).any() for pair in pairs):

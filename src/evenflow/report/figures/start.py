@@ -13,6 +13,7 @@ from evenflow.report.figures.lines import legend_width, line_traces, panel_title
 from evenflow.report.figures.picture import NARROW, WIDE, Panels, Picture, layer_ticks, log_ticks, panel_refs
 from evenflow.report.figures.predicted import (
     Pair,
+    banded,
     distance_sentence,
     prediction_note,
     prediction_traces,
@@ -48,7 +49,7 @@ def start_picture(view: View) -> Picture:
     low, high = _range(found, pairs)
     traces = line_traces(choices, curves, log=True, say=from_log, where="layer", pale=bool(pairs))
     if pairs:
-        traces += prediction_traces(pairs, choices)
+        traces += prediction_traces(pairs, choices, banded=banded(view, [pair.choice for pair in pairs]))
     if any(len(places) for places in zeros):
         low -= 0.08 * (high - low)
         traces += _zero_traces(choices, found, zeros, low)
