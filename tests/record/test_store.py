@@ -124,6 +124,36 @@ def test_sources_do_not_overwrite_one_another(path):
     assert table.select(source="predicted", kind="activation")["mean"].tolist() == [-1.0]
 
 
+def test_runs_of_another_source_are_given_only_when_asked_for(path):
+    fill(path)
+    before = stored(path)
+    with Store.open(path, "a") as store:
+        run = store.begin("p", 0, {"activation": "tanh"}, "predicted")
+        assert store.begin("p", 0, {}, "predicted") == run
+        store.append(run, 0, rows(5.0), source="predicted")
+        store.finish(run)
+        assert store.table().difference(before) == ""
+        assert store.runs(["p"]) == ()
+        assert store.runs(source="predicted") == (
+            Run("p", 0, {"activation": "tanh"}, "finished", source="predicted"),
+        )
+        found = store.table(source="predicted")
+        assert set(found["source"]) == {"predicted"}
+        assert [each.key for each in found.runs] == ["p"]
+        assert "p" not in {each.key for each in store.changes()[0].runs}
+        store.begin("late", 1, {})
+        assert store.runs(["late"])[0].source == "measured"
+        with pytest.raises(StoreError, match='source "predictd" is not known; did you mean "predicted"'):
+            store.begin("q", 0, {}, "predictd")
+
+
+def test_a_store_without_predictions_has_none(path):
+    fill(path)
+    with Store.open(path) as store:
+        assert store.runs(source="predicted") == ()
+        assert len(store.table(source="predicted")) == 0
+
+
 def test_a_run_is_begun_once_and_lives_through_its_statuses(path):
     with Store.open(path, "a") as store:
         run = store.begin("a", 3, FIELDS)
