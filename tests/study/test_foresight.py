@@ -56,11 +56,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The activations of the networks that are predicted from here on."""
     names: list[object] = []
-    original = foresight.predict
 
     def noted(network: Network, *given: Any, **settings: Any) -> Table:
         names.append(network.activation)
-        return original(network, *given, **settings)
+        return predict(network, *given, **settings)
 
     monkeypatch.setattr(foresight, "predict", noted)
     return names
