@@ -92,7 +92,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
 
 def wait_for_rows(path: Path, rows: int) -> None:
     """Until the study at `path` has recorded at least so many moments."""
-    for _ in range(600):
+    for _ in range(1200):
         if path.exists():
             try:
                 with Store.open(path) as store:
