@@ -23,7 +23,9 @@ for site, log, deviation in zip(
 ):
     gradient = real.get_parameter(site.name).grad
     assert gradient is not None
-    print(f"{site.name:10}  predicted {log:7.2f} ± {deviation:.2f}   measured {float(gradient.norm().log10()):7.2f}")
+    print(
+        f"{site.name:10}  predicted {log:7.2f} ± {deviation:.2f}   measured {float(gradient.norm().log10()):7.2f}"
+    )
 
 # What would bring the gradient to the first layer.
 print(ef.advise(model, (inputs, targets), loss).verdict)
