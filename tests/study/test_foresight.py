@@ -25,7 +25,7 @@ from evenflow.report.figures.start import start_picture
 from evenflow.report.page import page
 from evenflow.report.view import make_view
 from evenflow.study import foresight, run
-from evenflow.study.foresight import answer_to, foresee, questions
+from evenflow.study.foresight import answer_to, foresee, topics
 
 REFUSED = 'initialisation "constant:0.1" makes all units of a layer start alike'
 
@@ -72,9 +72,9 @@ def predicted(path: Path) -> Table:
 
 def test_one_prediction_for_every_network_data_and_batch() -> None:
     grid = {"optimiser": ("adam", "sgd"), "learning_rate": (0.1, 0.01), "activation": ("relu", "tanh")}
-    assert len(questions(tiny(grid=grid).cells())) == 2
+    assert len(topics(tiny(grid=grid).cells())) == 2
     grid = {"batch": (32, 64), "data": ("digits", "spirals"), "depth": (1, 2)}
-    found = questions(tiny(grid=grid).cells())
+    found = topics(tiny(grid=grid).cells())
     assert len(found) == len({one.key for one in found}) == 8
     assert {one.seed for one in found} == {3}
     assert "learning_rate" not in found[0].fields
@@ -83,7 +83,7 @@ def test_one_prediction_for_every_network_data_and_batch() -> None:
 
 def test_a_changed_file_is_another_question() -> None:
     study = tiny(data=Data(name="npz", path="x.npz"))
-    first, second = (questions(study.cells({study.data: digest}))[0].key for digest in ("a", "b"))
+    first, second = (topics(study.cells({study.data: digest}))[0].key for digest in ("a", "b"))
     assert first != second
 
 
@@ -133,7 +133,7 @@ def test_an_interrupted_one_is_computed_again_and_the_others_are_not(
         run_study(tiny(), path, jobs=1, predicting=stop)
     assert asked == ["relu"]
     with Store.open(path, "a") as store:  # killed after the figures, before the status
-        half = store.begin(questions(tiny().cells())[1].key, 3, {}, "predicted")
+        half = store.begin(topics(tiny().cells())[1].key, 3, {}, "predicted")
         store.append(half, 0, [], source="predicted")
     run_study(tiny(), path, jobs=1)
     assert asked == ["relu", "tanh"]
@@ -281,6 +281,6 @@ def test_a_store_without_predictions_is_reported_as_ever(without: Path) -> None:
 
 
 def test_an_answer_is_a_table_or_a_reason() -> None:
-    refused, taken = questions(tiny(grid={"initialisation": ("constant:0.1", "he")}).cells())
+    refused, taken = topics(tiny(grid={"initialisation": ("constant:0.1", "he")}).cells())
     assert str(answer_to((), refused)).startswith(REFUSED)
     assert isinstance(answer_to((), taken), Table)

@@ -29,7 +29,7 @@ Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Question:
+class Topic:
     """A network, its data and its batch; what of a cell decides its prediction.
 
     Args:
@@ -45,9 +45,9 @@ class Question:
     fields: dict[str, object]
 
 
-def questions(cells: Sequence[Cell]) -> tuple[Question, ...]:
+def topics(cells: Sequence[Cell]) -> tuple[Topic, ...]:
     """One for every distinct network × data × batch, in the order of the cells."""
-    found: dict[str, Question] = {}
+    found: dict[str, Topic] = {}
     version = versions()["evenflow"]
     for cell in cells:
         seed, batch = cells[0].seed, cell.training.batch
@@ -59,12 +59,12 @@ def questions(cells: Sequence[Cell]) -> tuple[Question, ...]:
                 for name, value in cell.fields.items()
                 if GRID_KEYS[name][0] != "training" or name == "batch"
             }
-            found[key] = Question(key, cell.network, cell.data, batch, seed, fields)
+            found[key] = Topic(key, cell.network, cell.data, batch, seed, fields)
     return tuple(found.values())
 
 
 def foresee(cells: Sequence[Cell], store: Store, jobs: int, told: Told | None = None) -> None:
-    """Write a run of source `predicted` for every question that the store has no answer to.
+    """Write a run of source `predicted` for every topic that the store has none of.
 
     A run that is not finished when the process is killed is computed again next time. A network that theory refuses
     gets a failed run with the reason as its fact `message`; where the computation itself fails, the reason is noted
@@ -76,46 +76,46 @@ def foresee(cells: Sequence[Cell], store: Store, jobs: int, told: Told | None = 
         jobs: processes; with one the work is done here.
         told: called with how many of how many are known; not at all where none is open.
     """
-    asked = questions(cells)
-    store.meta["predictions"] = keys = [question.key for question in asked]
+    asked = topics(cells)
+    store.meta["predictions"] = keys = [topic.key for topic in asked]
     ended = ("finished", "failed")
     known = {run.key for run in store.runs(keys, source="predicted") if run.status in ended}
-    waiting = [question for question in asked if question.key not in known]
+    waiting = [topic for topic in asked if topic.key not in known]
     done = 0
 
     def tell() -> None:
         if told and waiting:
             told(len(known) + done, len(asked))
 
-    def note(question: Question, answer: Callable[[], Table | str]) -> None:
+    def note(topic: Topic, answer: Callable[[], Table | str]) -> None:
         nonlocal done
-        _write(store, question, answer)
+        _write(store, topic, answer)
         done += 1
         tell()
 
     tell()
     if min(jobs, len(waiting)) <= 1:
-        for question in waiting:
-            note(question, lambda question=question: answer_to((), question))
+        for topic in waiting:
+            note(topic, lambda topic=topic: answer_to((), topic))
         return
-    work = [(question, (_custom_activations(question), question)) for question in waiting]
-    for question in side_by_side(answer_to, work, min(jobs, len(work)), note, lambda: None):
+    work = [(topic, (_custom_activations(topic), topic)) for topic in waiting]
+    for topic in side_by_side(answer_to, work, min(jobs, len(work)), note, lambda: None):
         # which of them killed the process is found out by asking each alone
-        again = [(question, (_custom_activations(question), question))]
+        again = [(topic, (_custom_activations(topic), topic))]
         if side_by_side(answer_to, again, 1, note, lambda: None):
-            note(question, _killed)
+            note(topic, _killed)
 
 
-def answer_to(_custom: Sequence[Activation], question: Question) -> Table | str:
+def answer_to(_custom: Sequence[Activation], topic: Topic) -> Table | str:
     """The prediction, or why theory refuses it.
 
-    The custom activations come first because unpickling makes their names known, which the question then needs.
+    The custom activations come first because unpickling makes their names known, which the topic then needs.
     """
     from threadpoolctl import threadpool_limits
 
     try:
         with threadpool_limits(1):
-            return predict(question.network, question.data, batch=question.batch, seed=question.seed)
+            return predict(topic.network, topic.data, batch=topic.batch, seed=topic.seed)
     except SpecError as error:
         return str(error)
 
@@ -124,7 +124,7 @@ def _killed() -> Table | str:
     raise MemoryError("its process was killed, alone too; is there enough memory?")
 
 
-def _write(store: Store, question: Question, answer: Callable[[], Table | str]) -> None:
+def _write(store: Store, topic: Topic, answer: Callable[[], Table | str]) -> None:
     from loky.process_executor import BrokenProcessPool
 
     try:
@@ -132,10 +132,10 @@ def _write(store: Store, question: Question, answer: Callable[[], Table | str]) 
     except (BrokenProcessPool, EvenflowError):
         raise
     except Exception as error:
-        run = store.begin(question.key, question.seed, question.fields, "predicted")
+        run = store.begin(topic.key, topic.seed, topic.fields, "predicted")
         store.update(run, facts={"message": f"{type(error).__name__}: {error}"})
         return
-    run = store.begin(question.key, question.seed, question.fields, "predicted")
+    run = store.begin(topic.key, topic.seed, topic.fields, "predicted")
     if isinstance(found, str):
         store.finish(run, "failed", {"message": found})
     else:
@@ -155,6 +155,6 @@ def _rows(table: Table) -> list[Row]:
     ]
 
 
-def _custom_activations(question: Question) -> tuple[Activation, ...]:
-    names = dict.fromkeys(question.network.activation_names)
+def _custom_activations(topic: Topic) -> tuple[Activation, ...]:
+    names = dict.fromkeys(topic.network.activation_names)
     return tuple(function for function in map(activation, names) if function.custom)
