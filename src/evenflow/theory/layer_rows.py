@@ -39,7 +39,8 @@ class LayerRows:
         after = layer.normalisation != "none" and layer.after
         self._before = Normalised(total, layer.normalisation) if before else None
         self.argument = self._before.output if self._before else total
-        output = self.function(self.argument)
+        # in single precision, which is enough for what is random, and quicker
+        output = self.function(self.argument.astype(np.float32)).astype(np.float64)
         self._after = Normalised(output, layer.normalisation) if after else None
         output = self._after.output if self._after else output
         self._kept = None
@@ -51,7 +52,7 @@ class LayerRows:
     @functools.cached_property
     def slope(self) -> Array:
         """f' at every unit and sample."""
-        return self.function.derivative(self.argument)
+        return self.function.derivative(self.argument.astype(np.float32)).astype(np.float64)
 
     def back(self, gradient: Array) -> tuple[Array, Array]:
         """The gradient at the activation's input and at the layer's, from that at its output."""

@@ -25,6 +25,9 @@ def step_kernel(t: Array, s: Array, c: Array) -> Array:
     0.333333333333
     """
     h, k, c = np.broadcast_arrays(-t, -s, np.clip(c, -1.0, 1.0))
+    at_origin = 0.25 + np.arcsin(c) / (2 * math.pi)
+    if not (h.any() or k.any()):
+        return at_origin
     side = np.sqrt((1 - c) * (1 + c))
     with np.errstate(divide="ignore", invalid="ignore"):
         # h = ∓0 is a limit from above, and both being 0 has a form of its own
@@ -32,7 +35,6 @@ def step_kernel(t: Array, s: Array, c: Array) -> Array:
         towards_h = (h - c * k) / (np.where(k == 0, 1e-300, k) * side)
         opposite = (h * k < 0) | ((h * k == 0) & (h + k < 0))
         general = (ndtr(h) + ndtr(k)) / 2 - owens_t(h, towards_k) - owens_t(k, towards_h) - opposite / 2
-    at_origin = 0.25 + np.arcsin(c) / (2 * math.pi)
     result = np.where((h == 0) & (k == 0), at_origin, general)
     result = np.where(c == 1, ndtr(np.minimum(h, k)), result)
     return np.where(c == -1, np.maximum(0.0, ndtr(h) - ndtr(-k)), result)
@@ -50,6 +52,8 @@ def ramp_kernel(t: Array, s: Array, c: Array) -> Array:
     """
     t, s, c = np.broadcast_arrays(t, s, np.clip(c, -1.0, 1.0))
     side = np.sqrt((1 - c) * (1 + c))
+    if not (t.any() or s.any()):
+        return c * step_kernel(t, s, c) + side / (2 * math.pi)
     limit = np.maximum(side, 1e-150)
     both = side * np.exp(-0.5 * (((t - c * s) / limit) ** 2 + s * s)) / (2 * math.pi)
     return (

@@ -30,7 +30,7 @@ from evenflow.theory.wide import Wide, wide
 
 Array = NDArray[np.float64]
 
-ROWS = 8192  # units of a hidden layer drawn, over all chains of a network of 100 layers
+ROWS = 6144  # units of a hidden layer drawn, over all chains of a network of 100 layers
 _WIDEST = 512  # units of one chain; noise of wider layers is scaled from there, for it is small
 _FEWEST, _MOST = 24, 512  # chains
 _MORE = 4.0

@@ -81,7 +81,7 @@ def wide(plan: Plan, inputs: Array) -> Wide:
 
 def wide_arguments(plan: Plan, inputs: Array) -> tuple[Array, ...]:
     """Covariance of the samples at the input of every activation, each of shape (B, B); see `wide`."""
-    return tuple(one.argument for one in _forward(plan, inputs)[1])
+    return tuple(one.argument for one in _forward(plan, inputs, slope=False)[1])
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Pass:
     argument: Array  # (B, B): covariance at the input of the activation
 
 
-def _forward(plan: Plan, inputs: Array) -> tuple[list[Array], list[_Pass]]:
+def _forward(plan: Plan, inputs: Array, *, slope: bool = True) -> tuple[list[Array], list[_Pass]]:
     signal, covariances, passes = inputs @ inputs.T, [], []
     for number, layer in enumerate(plan.layers):
         covariance = layer.weight_variance * signal + layer.bias_variance
@@ -103,28 +103,28 @@ def _forward(plan: Plan, inputs: Array) -> tuple[list[Array], list[_Pass]]:
             covariance = skipped + plan.residual_scale**2 * covariance
         covariances.append(covariance)
         if layer.activation is not None:
-            passes.append(_shaped(layer, covariance))
+            passes.append(_shaped(layer, covariance, slope=slope))
             signal = layer.fan_out * passes[-1].value
     return covariances, passes
 
 
-def _shaped(layer: PlanLayer, covariance: Array) -> _Pass:
+def _shaped(layer: PlanLayer, covariance: Array, *, slope: bool) -> _Pass:
     assert layer.activation is not None
     shrink = np.ones_like(covariance)
     if layer.normalisation != "none" and not layer.after:
         shrink = _inverse_scales(covariance)
     argument = covariance * shrink
-    value, slope = batch_kernels(layer.activation, argument)
+    value, slopes = batch_kernels(layer.activation, argument, slope=slope)
     if layer.normalisation != "none" and layer.after:
         if layer.normalisation == "layer":
             mean = series_table(layer.activation).means(np.diag(covariance))
             value = value - np.outer(mean, mean)
         scales = _inverse_scales(value)
-        value, slope = value * scales, slope * scales
+        value, slopes = value * scales, slopes * scales
     if layer.dropout:
         kept = np.ones_like(value) + np.eye(len(value)) * (1 / (1 - layer.dropout) - 1)
-        value, slope = value * kept, slope * kept
-    return _Pass(value, slope, shrink, argument)
+        value, slopes = value * kept, slopes * kept
+    return _Pass(value, slopes, shrink, argument)
 
 
 def _inverse_scales(covariance: Array) -> Array:
