@@ -27,6 +27,8 @@ from evenflow.study.pool import side_by_side
 
 Told = Callable[[int, int], None]
 
+_FEW = 6  # predictions that are made sooner than processes for them have started
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -73,7 +75,7 @@ def foresee(cells: Sequence[Cell], store: Store, jobs: int, told: Told | None = 
     Args:
         cells: of the study, its first seed in front.
         store: open to append; its meta value `predictions` becomes the keys.
-        jobs: processes; with one the work is done here.
+        jobs: processes; with one, and for a few predictions, the work is done here.
         told: called with how many of how many are known; not at all where none is open.
     """
     asked = topics(cells)
@@ -94,7 +96,7 @@ def foresee(cells: Sequence[Cell], store: Store, jobs: int, told: Told | None = 
         tell()
 
     tell()
-    if min(jobs, len(waiting)) <= 1:
+    if jobs <= 1 or len(waiting) <= _FEW:
         for topic in waiting:
             note(topic, lambda topic=topic: answer_to((), topic))
         return
