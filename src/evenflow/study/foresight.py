@@ -27,7 +27,7 @@ from evenflow.study.pool import side_by_side
 
 Told = Callable[[int, int], None]
 
-_FEW = 6  # predictions that are made sooner than processes for them have started
+_FEW = 12  # predictions that are made sooner than processes for them have started
 
 
 @dataclass(frozen=True)
