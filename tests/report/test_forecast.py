@@ -115,7 +115,7 @@ def test_sentences():
 
 def test_the_phase_of_a_plain_network_only():
     assert phase_sentence(Network(initialisation="he")) == (
-        "In a very wide network of this kind gradients pass evenly with depth: phase critical, "
+        "As depth grows without end, gradients of a very wide network pass evenly: phase critical, "
         "χ₁ = 1.00 at σ_w² = 2.00, σ_b² = 0."
     )
     assert phase_sentence(Network(normalisation="batch")) == ""

@@ -82,7 +82,8 @@ def test_more_seeds_make_a_surer_mean() -> None:
 
 
 def test_a_large_batch_is_shortened_and_says_so() -> None:
-    table = ef.predict(ef.Network(depth=2, width=16, activation="tanh"), BLOBS, batch=400)
+    with pytest.warns(UserWarning, match="stand for all"):
+        table = ef.predict(ef.Network(depth=2, width=16, activation="tanh"), BLOBS, batch=400)
     assert table.runs[0].facts["warnings"] == [
         "the first 256 of the batch's 320 samples stand for all, for time grows with their square"
     ]

@@ -127,7 +127,7 @@ def test_an_unstable_scale_is_warned_of() -> None:
 
 def test_narrow_rectifiers_that_die_are_counted_or_refused() -> None:
     assert any("dead" in text for text in forecast(Network(depth=3, width=4, activation="relu"), 4).warnings)
-    with pytest.raises(SpecError, match="whole layer is dead; the narrowest has 1 unit"):
+    with pytest.raises(SpecError, match="whole layer is dead; the narrowest has 1 unit: take wider"):
         forecast(Network(depth=60, width=1, activation="relu", initialisation="he"), 4)
 
 

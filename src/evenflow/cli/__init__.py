@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"evenflow: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("evenflow: stopped; everything recorded is kept, the same command goes on", file=sys.stderr)
+        command = list(sys.argv[1:] if arguments is None else arguments)[:1]
+        kept = "; everything recorded is kept, the same command goes on" if command == ["study"] else ""
+        print(f"evenflow: stopped{kept}", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

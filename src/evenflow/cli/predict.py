@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -218,7 +219,9 @@ def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
 
     settings = {name: given[name] for name in ("batch",) if name in given}
     loss = given.get("loss", "cross_entropy")
-    predicted = forecast(network, data, loss, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are told under the table
+        predicted = forecast(network, data, loss, **settings)
     drawn = None
     if "measure" in given:
         with DrawProgress(given["measure"]) as progress:
@@ -229,9 +232,9 @@ def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
         written = write_figure(prediction_figure(predicted, drawn), given["plot"])
     console = Console(highlight=False, markup=False)
     console.print(forecast_table(layers, network_title(network, data), every="every_layer" in given))
-    warnings = [f"warning: {text}" for run in predicted.runs for text in _warnings(run.facts.get("warnings"))]
+    told = [f"warning: {text}" for run in predicted.runs for text in _warnings(run.facts.get("warnings"))]
     lost = float32_sentence(predicted, network.layers)
-    for line in (summary(layers), phase_sentence(network), lost, distance(layers), *warnings):
+    for line in (summary(layers), phase_sentence(network), lost, distance(layers), *told):
         if line:
             console.print(line)
     if written is not None:

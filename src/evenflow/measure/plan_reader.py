@@ -57,7 +57,7 @@ def read_plan(model: nn.Module, inputs: Tensor) -> Plan:
     seen: set[int] = set()
     for call in calls:
         module = call.module
-        if isinstance(module, _SKIPPED):
+        if isinstance(module, _SKIPPED) or _passes(module):
             continue
         if isinstance(module, nn.Linear):
             if id(module.weight) in seen:
@@ -86,7 +86,7 @@ def read_plan(model: nn.Module, inputs: Tensor) -> Plan:
 def _calls(model: nn.Module, inputs: Tensor) -> list[_Call]:
     names = {module: name or type(module).__name__ for name, module in model.named_modules()}
     calls: list[_Call] = []
-    mode = model.training
+    modes = {module: module.training for module in model.modules()}
 
     def keep(module: nn.Module, arguments: tuple, outputs: object) -> None:
         if len(arguments) != 1 or not isinstance(arguments[0], Tensor) or not isinstance(outputs, Tensor):
@@ -97,25 +97,36 @@ def _calls(model: nn.Module, inputs: Tensor) -> list[_Call]:
 
     leaves = [module for module in model.modules() if not list(module.children())]
     handles = [module.register_forward_hook(keep) for module in leaves]
+    parameter = next(model.parameters(), inputs)
+    given = inputs.detach().to(parameter.device, parameter.dtype)
     try:
-        model.eval()
-        parameter = next(model.parameters(), inputs)
-        with torch.no_grad():
-            result = model(inputs.to(parameter.device, parameter.dtype))
-    except (RuntimeError, TypeError, ValueError) as error:
-        first = str(error).partition("\n")[0]
+        for module in leaves:
+            module.eval()  # not the rest, so that a dropout without a module shows itself
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            result = model(given)
+    except SpecError:
+        raise
+    except Exception as error:  # whatever a model of the user's raises
+        first = str(error).strip().partition("\n")[0]
         raise SpecError(f"the model does not take a batch of shape {tuple(inputs.shape)}: {first}") from error
     finally:
         for handle in handles:
             handle.remove()
-        model.train(mode)
+        for module, mode in modes.items():
+            module.training = mode
+    if calls and not _same(given, calls[0].inputs):
+        raise SpecError(
+            f'in front of "{calls[0].name}" something happens to the batch outside the modules; do it to the batch '
+            "before it is given, and leave it out of the model"
+        )
     for before, call in pairwise(calls):
         if not _same(before.outputs, call.inputs):
             raise SpecError(
                 f'between "{before.name}" and "{call.name}" something happens outside the modules: a function '
                 "such as torch.relu, a skip connection or another branch; theory reads chains of modules only"
             )
-    if calls and not (isinstance(result, Tensor) and _same(calls[-1].outputs, result)):
+    last = calls[-1].outputs if calls else result
+    if not (isinstance(result, Tensor) and _same(last, result) and last.shape == result.shape):
         raise SpecError(f'what the model returns is not the output of its last module, "{calls[-1].name}"')
     return calls
 
@@ -126,6 +137,8 @@ def _same(outputs: Tensor, inputs: Tensor) -> bool:
 
 
 def _linear(name: str, module: nn.Linear) -> PlanLayer:
+    if module.weight.is_meta:
+        raise SpecError(f'the weights of "{name}" have no values yet: the model is on the meta device')
     weight = module.weight.detach().double()
     power, mean = float(weight.square().mean()), float(weight.mean())
     if not math.isfinite(power):
@@ -141,7 +154,7 @@ def _linear(name: str, module: nn.Linear) -> PlanLayer:
     scale = float(square.diagonal().mean())
     eye = torch.eye(len(square), dtype=square.dtype, device=square.device)
     orthogonal = len(square) > 1 and float((square / scale - eye).abs().max()) < _ORTHOGONAL
-    bias = 0.0 if module.bias is None else float(module.bias.detach().double().square().mean())
+    bias = 0.0 if module.bias is None else _bias_variance(name, module.bias.detach().double())
     return PlanLayer(
         name=name,
         shaped="",
@@ -154,16 +167,42 @@ def _linear(name: str, module: nn.Linear) -> PlanLayer:
     )
 
 
+def _bias_variance(name: str, bias: Tensor) -> float:
+    power, mean = float(bias.square().mean()), float(bias.mean())
+    if bias.numel() > 1 and abs(mean) > 6 * math.sqrt(power / bias.numel()) + 0.1 * math.sqrt(power):
+        raise SpecError(
+            f'the bias of "{name}" has mean {mean:.3g} and root mean square {math.sqrt(power):.3g}; theory is about '
+            "fresh biases, drawn around 0"
+        )
+    return power
+
+
+def _passes(module: nn.Module) -> bool:
+    """Whether a module changes nothing: a dropout or a fresh batch normalisation in evaluation mode."""
+    if isinstance(module, nn.Dropout):
+        return not module.training or module.p == 0
+    if isinstance(module, nn.BatchNorm1d) and not module.training and module.running_mean is not None:
+        assert module.running_var is not None
+        return not bool(module.running_mean.any()) and bool((module.running_var == 1).all())
+    return False
+
+
 def _behind(layer: PlanLayer, call: _Call) -> PlanLayer:
     """The layer with one more module behind it."""
     module = call.module
     if isinstance(module, nn.Dropout):
+        if module.p >= 1:
+            raise SpecError(f'"{call.name}" drops everything; no signal passes it')
         if layer.activation is None:
             raise SpecError(
                 f'"{call.name}" drops pre-activations; theory knows dropout behind an activation only'
             )
         return replace(layer, dropout=1 - (1 - layer.dropout) * (1 - module.p))
     kind = _normalisation(call)
+    if kind == "batch" and not module.training:
+        raise SpecError(
+            f'"{call.name}" is in evaluation mode with statistics of its own; a prediction is for train()'
+        )
     if kind is not None:
         if layer.normalisation != "none" or layer.dropout:
             raise SpecError(f'"{call.name}" is a second normalisation, or stands behind a dropout')

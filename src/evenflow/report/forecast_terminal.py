@@ -105,7 +105,7 @@ def phase_sentence(network: Network) -> str:
     except SpecError:
         return ""
     return (
-        f"In a very wide network of this kind gradients {_EFFECT[found.name]} with depth: phase {found.name}, "
+        f"As depth grows without end, gradients of a very wide network {_EFFECT[found.name]}: phase {found.name}, "
         f"χ₁ = {number(found.chi, 3)} at σ_w² = {number(point[0], 3)}, σ_b² = {number(point[1], 2)}."
     )
 

@@ -122,6 +122,10 @@ def plan_of(network: Network, inputs: int, outputs: int) -> Plan:
                 f'initialisation "{term}" makes all units of a layer start alike, and theory is about random '
                 "draws of mean 0; choose another, or draw the network itself"
             )
+        if weights.scale == 0:
+            raise SpecError(
+                f'initialisation "{network.initialisation}": weights of 0 pass neither signal nor gradient'
+            )
         orthogonal = weights.distribution == "orthogonal"
         function = functions[number - 1]
         hidden = function is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,9 @@ def predict(
         its run hold `warnings` and `float32_depths`, the depths from which `.norm()` of the first layer's gradient
         reads 0 in float32 and from which every entry is 0 (None where the gradient does not vanish).
 
+    Warns:
+        UserWarning: each of the `warnings`.
+
     Raises:
         SpecError: the network, the data or the loss do not fit or leave the reach of the theory.
 
@@ -80,6 +84,8 @@ def predict(
         "float32_depths": [round(depth) if math.isfinite(depth) else None for depth in lost],
         "seconds": time.perf_counter() - begun,
     }
+    for text in facts["warnings"]:
+        warnings.warn(text, stacklevel=2)
     run = Run(asked.key, seed, asked.fields, "finished", 0, facts, "predicted")
     rows = _rows(plan, forecast, asked.window, len(inputs), seeds)
     return Table.from_rows([run], rows, source="predicted")

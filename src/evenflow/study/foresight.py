@@ -6,6 +6,7 @@ the first of the study's first seed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,8 @@ def answer_to(_custom: Sequence[Activation], topic: Topic) -> Table | str:
     from threadpoolctl import threadpool_limits
 
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are facts of the run
             return predict(topic.network, topic.data, batch=topic.batch, seed=topic.seed)
     except SpecError as error:
         return str(error)

@@ -118,11 +118,12 @@ def _torch_gradient(loss: Loss, targets: Any) -> Gradient:
     def gradient(logits: Array) -> Array:
         found = np.empty_like(logits)
         for place, one in enumerate(logits):
-            leaf = torch.tensor(one, dtype=torch.float64, requires_grad=True)
-            value = torch_loss(loss, leaf, targets)
-            if not value.requires_grad:
-                raise SpecError("the loss does not depend on the logits: it has no gradient")
-            found[place] = torch.autograd.grad(value, leaf)[0].numpy()
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = torch.tensor(one, dtype=torch.float64, requires_grad=True)
+                value = torch_loss(loss, leaf, targets)
+                if not value.requires_grad:
+                    raise SpecError("the loss does not depend on the logits: it has no gradient")
+                found[place] = torch.autograd.grad(value, leaf)[0].numpy()
         return found
 
     return gradient
@@ -144,10 +145,17 @@ def torch_loss(loss: Loss | None, logits: Any, targets: Any) -> Any:
     if isinstance(loss, str):
         loss_gradient(loss, np.zeros(1, dtype=np.int64), 1)  # says which losses are known
     assert callable(loss)
-    # targets of regression come as float32 beside logits in float64
+    # in single precision, as the user's own tensors inside the loss are
+    logits = logits.float()
     if isinstance(targets, torch.Tensor) and targets.is_floating_point():
-        targets = targets.to(logits.dtype)
-    value = loss(logits, targets)
+        targets = targets.float()
+    try:
+        value = loss(logits, targets)
+    except Exception as error:  # whatever a loss of the user's raises
+        first = str(error).strip().partition("\n")[0]
+        raise SpecError(
+            f"the loss does not take logits of shape {tuple(logits.shape)} and these targets: {first}"
+        ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         got = (
             f"a tensor of shape {tuple(value.shape)}"
@@ -170,6 +178,10 @@ def _from_model(model: Any, data: Any, loss: Loss | None) -> tuple[Plan, Array, 
             "a torch model is predicted on a batch: give (inputs, targets) as the second argument"
         )
     inputs, targets = (torch.as_tensor(one) for one in data)
+    if inputs.ndim < 2 or not inputs.numel():
+        raise SpecError(f"a batch has inputs of shape (samples, …), not of shape {tuple(inputs.shape)}")
+    if not targets.ndim or len(targets) != len(inputs):
+        raise SpecError(f"the batch has {len(inputs)} inputs, but targets of shape {tuple(targets.shape)}")
     whole, inputs, targets = len(inputs), inputs[:MOST], targets[:MOST]
     plan = read_plan(model, inputs)
     if isinstance(loss, str) or loss is None:

@@ -51,6 +51,7 @@ def batch_kernels(function: Activation, covariance: Array, *, slope: bool = True
     variance = np.diag(covariance)
     if not np.all(np.isfinite(covariance)):
         raise SpecError(f'activation "{function.name}": a pre-activation has no finite variance any more')
+    variance = np.maximum(variance, 0.0)
     root = np.sqrt(variance)
     i, j = np.triu_indices(len(root))
     scale = root[i] * root[j]
@@ -60,6 +61,7 @@ def batch_kernels(function: Activation, covariance: Array, *, slope: bool = True
     for expansion in series_table(function).expansions(variance, slope=slope):
         matrix = np.empty_like(covariance)
         matrix[i, j] = matrix[j, i] = summed(expansion, i, j, correlation)
+        np.fill_diagonal(matrix, np.maximum(np.diag(matrix), 0.0))
         matrices.append(matrix)
     return matrices[0], matrices[-1]
 
@@ -131,6 +133,9 @@ class SeriesTable:
         ends = found[:, -4:] * np.concatenate(
             [root**2, root**2, np.ones_like(root), np.ones_like(root)], axis=1
         )
+        ends[:, [0, 2]] = np.maximum(
+            ends[:, [0, 2]], 0.0
+        )  # interpolated between figures that fall too steeply
         value = found[:, :count] * root
         if not self.scale_invariant:
             small = variance < _SMALLEST

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Kind = Literal["scale-invariant", "stable", "half-stable", "none"]
 
 LEAST, LARGEST = 1e-6, 1e4  # the variances looked at
+_UNSTABLE = 1e6
 _ROUNDING = 1e-12  # of q, below which σ_b² is 0
 
 
@@ -151,4 +152,7 @@ def critical_line(function: Activation | str) -> CriticalLine:
 def _slope(function: Activation, q: Array) -> Array:
     """slope_q on the critical line: V'(q)/D(q)."""
     at = moments(function, q)
-    return at.radial / np.sqrt(q) / at.slope_second
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = at.radial / np.sqrt(q) / at.slope_second
+    # where no gradient passes any more, nothing is stable
+    return np.minimum(np.where(np.isnan(slope), _UNSTABLE, slope), _UNSTABLE)

@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 _EDGE = 11.5  # an integral with a share out here is not one the nodes up to 12 can know
 _LOST = 1e-9  # the share from which it counts as infinite
+_NEAR = 10.0  # arguments among which the largest value is looked for
+_NOTHING = 1e-26  # of that value: the density of a Gaussian beyond the edge is 10⁻²⁹
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,13 @@ def _moments(function: Activation, variance: float) -> tuple[float, ...]:
     with np.errstate(invalid="ignore", over="ignore"):
         means = np.sum(rule.values * rule.weights, axis=1)
         sizes = np.abs(rule.values) * rule.weights
-        outside = ~rule.settled | (np.abs(rule.nodes) > _EDGE)
-        lost = np.sum(sizes[:, outside], axis=1) > _LOST * np.sum(sizes, axis=1)
+        total = np.sum(sizes, axis=1)
+        far = np.sum(sizes[:, np.abs(rule.nodes) > _EDGE], axis=1)
+        near = np.abs(rule.nodes) * math.sqrt(variance) <= _NEAR
+        largest = np.max(np.abs(rule.values[:, near]), axis=1, initial=0.0)
+        # an activation that is 0 but far out has all of a mean there, and almost none of it
+        lost = (far > _LOST * total) & ~(far <= _NOTHING * largest)
+        lost |= np.sum(sizes[:, ~rule.settled], axis=1) > _LOST * total
     if variance > 0:
         means[lost] = math.inf
     named = dict(zip([one.name for one in fields(Moments)][1:], means, strict=True))

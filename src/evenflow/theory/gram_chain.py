@@ -22,6 +22,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from evenflow.errors import SpecError
 from evenflow.spec.plan import Plan, PlanLayer
 from evenflow.theory.batch_kernel import series_table
 from evenflow.theory.layer_rows import LayerRows, totals
@@ -30,6 +31,7 @@ from evenflow.theory.wide import joins
 Array = NDArray[np.float64]
 
 _DISTINCT = 1e-9  # directions in which samples differ by less, relative to the largest, count as unseen
+_SILENT = 1e-200  # squares below it are nothing
 _WATCHED = 4  # every fourth sample tells how far a draw is off what was to be expected
 _SMALL = 16  # up to so many samples, roots are taken from eigenvectors, which bear the loss of rank
 
@@ -55,6 +57,7 @@ class GramChains:
         self.forward_surprise = np.zeros((len(grams), len(plan.hidden)))
         self.backward_surprise = np.zeros((len(grams), len(plan.hidden)))
 
+    @np.errstate(over="ignore", invalid="ignore")  # a spectrum refuses what is not finite
     def forward(self) -> Array:
         """Draw every hidden layer; returns the covariance of the logits, shape (chains, samples, samples)."""
         for number, (layer, rows) in enumerate(zip(self.plan.hidden, self.rows, strict=True)):
@@ -103,7 +106,9 @@ class GramChains:
             joined = joins(self.plan, number)
             branch = delta * (self.plan.residual_scale if joined else 1.0)
             gram, back = self.grams[number], totals(branch, branch) / share
-            weight[:, number] = _log(np.sum(back * gram, axis=(1, 2))) + log
+            squares = np.sum(back * gram, axis=(1, 2))
+            self.alive &= squares > 0
+            weight[:, number] = _log(squares) + log
             bias[:, number] = _log(np.sum(back, axis=(1, 2))) + log
             signal[:, number] = _log(np.sum(argument**2, axis=(1, 2)) / share) + log
             if number == 0:
@@ -172,6 +177,10 @@ class Spectrum:
     """Eigenvalues and eigenvectors of several positive semi-definite matrices, which may lack rank."""
 
     def __init__(self, matrices: Array) -> None:
+        if not np.isfinite(matrices).all():
+            raise SpecError(
+                "the signal leaves the range of numbers on its way; choose smaller weights or wider layers"
+            )
         values, self.vectors = np.linalg.eigh(matrices)
         self.values = np.maximum(values, 0.0)
 
@@ -183,7 +192,7 @@ class Spectrum:
     @property
     def inverse(self) -> Array:
         """The inverse in the directions in which samples differ, 0 in the others."""
-        kept = self.values > _DISTINCT * self.values[:, -1:]
+        kept = self.values > np.maximum(_DISTINCT * self.values[:, -1:], _SILENT)
         inverse = np.where(kept, 1 / np.where(kept, self.values, 1.0), 0.0)
         return np.matmul(self.vectors * inverse[:, None, :], self.vectors.transpose(0, 2, 1))
 

@@ -39,8 +39,8 @@ class LayerRows:
         after = layer.normalisation != "none" and layer.after
         self._before = Normalised(total, layer.normalisation) if before else None
         self.argument = self._before.output if self._before else total
-        # in single precision, which is enough for what is random, and quicker
-        output = self.function(self.argument.astype(np.float32)).astype(np.float64)
+        self._precision = _enough(self.argument)
+        output = self.function(self.argument.astype(self._precision)).astype(np.float64)
         self._after = Normalised(output, layer.normalisation) if after else None
         output = self._after.output if self._after else output
         self._kept = None
@@ -52,7 +52,7 @@ class LayerRows:
     @functools.cached_property
     def slope(self) -> Array:
         """f' at every unit and sample."""
-        return self.function.derivative(self.argument.astype(np.float32)).astype(np.float64)
+        return self.function.derivative(self.argument.astype(self._precision)).astype(np.float64)
 
     def back(self, gradient: Array) -> tuple[Array, Array]:
         """The gradient at the activation's input and at the layer's, from that at its output."""
@@ -81,6 +81,12 @@ class Normalised:
         if self._centred:
             rest = rest - np.mean(gradient, axis=self._axis, keepdims=True)
         return rest / self._scale
+
+
+def _enough(rows: Array) -> type[np.floating]:
+    """Single precision where every chain's rows are within its range: enough for what is random, and quicker."""
+    largest = np.max(np.abs(rows), axis=(1, 2), initial=0.0)
+    return np.float32 if np.min(largest) > 1e-20 and np.max(largest) < 1e12 else np.float64
 
 
 def totals(left: Array, right: Array) -> Array:
