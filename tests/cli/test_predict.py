@@ -77,6 +77,7 @@ def words(lines):
         (("--measure", "0"), "--measure 0: at least 1 network is needed"),
         (("--batch", "0"), "--batch 0: a batch has at least 1 sample"),
         (("--depth", "0"), "depth = 0: a network has at least 1 hidden layer"),
+        (("--depth", "1.5"), 'Invalid value for --depth: "1.5" is not a whole number'),
         (("--plot", "x.pdf"), 'figure "x.pdf": the ending must be .html, .png or .svg'),
         (("--width", "8,x"), '--width "8,x": "x" is not a number; write numbers with commas between,'),
         (("--width", "8.5"), '--width "8.5": 8.5 is not a whole number'),

@@ -78,7 +78,7 @@ class Apart(nn.Module):
         self.first, self.act, self.second, self.kind = nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 3), kind
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        hidden = self.act(self.first(inputs))
+        hidden = self.act(self.first(inputs / 255 if self.kind == "front" else inputs))
         match self.kind:
             case "function":
                 hidden = torch.relu(hidden)
@@ -88,6 +88,10 @@ class Apart(nn.Module):
                 hidden = self.first(hidden)
             case "outputs":
                 return 2 * self.second(hidden)
+            case "shape":
+                return self.second(hidden).reshape(-1)
+            case "dropout":
+                hidden = nn.functional.dropout(hidden, 0.5, self.training)
         return self.second(hidden)
 
 
@@ -100,6 +104,12 @@ def zeroed() -> nn.Module:
 def trained() -> nn.Module:
     model = nn.Sequential(nn.Linear(20, 4), nn.ReLU(), nn.Linear(4, 2))
     nn.init.constant_(model.get_parameter("0.weight"), 0.2)
+    return model
+
+
+def shifted() -> nn.Module:
+    model = nn.Sequential(nn.Linear(20, 4), nn.ReLU(), nn.Linear(4, 2))
+    nn.init.constant_(model.get_parameter("0.bias"), 5.0)
     return model
 
 
@@ -116,6 +126,14 @@ def scaled() -> nn.Module:
         (Apart("skip"), 'between "act" and "second" something happens outside the modules'),
         (Apart("twice"), '"first" shares its weights'),
         (Apart("outputs"), 'not the output of its last module, "second"'),
+        (Apart("shape"), 'not the output of its last module, "second"'),
+        (Apart("front"), 'in front of "first" something happens to the batch'),
+        (Apart("dropout"), 'between "act" and "second" something happens outside the modules'),
+        (
+            nn.Sequential(nn.Linear(20, 4), nn.ReLU(), nn.Dropout(1.0), nn.Linear(4, 2)),
+            '"2" drops everything',
+        ),
+        (shifted(), 'bias of "0" has mean 5'),
         (nn.Sequential(nn.ReLU(), nn.Linear(20, 2)), r'"0" \(ReLU\) stands in front of the first linear map'),
         (nn.Sequential(nn.Linear(20, 2), nn.ReLU()), r'ends with "1" \(ReLU\)'),
         (nn.Sequential(nn.Linear(20, 4), nn.Softmax(1), nn.Linear(4, 2)), '"1" is a Softmax'),
@@ -141,3 +159,21 @@ def test_what_cannot_be_read_is_named(model: nn.Module, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         read_plan(model, INPUTS)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_every_module_keeps_its_mode_and_a_frozen_normalisation_changes_nothing() -> None:
+    model = nn.Sequential(
+        nn.Linear(20, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2)
+    ).train()
+    model[1].eval()
+    model[3].eval()
+    state = torch.random.get_rng_state()
+    (layer,) = read_plan(model, INPUTS).hidden
+    assert (layer.normalisation, layer.dropout) == ("none", 0.0)
+    assert [module.training for module in model] == [True, False, True, False, True]
+    assert torch.equal(state, torch.random.get_rng_state())
+    model.train()
+    model(INPUTS)
+    model[1].eval()
+    with pytest.raises(SpecError, match='"1" is in evaluation mode with statistics of its own'):
+        read_plan(model, INPUTS)

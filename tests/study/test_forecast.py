@@ -70,6 +70,30 @@ def test_a_torch_model_with_any_loss_is_near_its_own_gradient(loss: object) -> N
     assert np.max(np.abs(weights["grad_norm_log10"] - real) / (weights["grad_norm_log10_sd"] + 0.02)) < 3.5
 
 
+def test_a_loss_with_tensors_of_its_own_and_without_gradients_around_it() -> None:
+    loss = nn.CrossEntropyLoss(weight=torch.ones(3))
+    with torch.inference_mode():
+        weighted = ef.predict(model(), (INPUTS, CLASSES), loss)
+    plain = ef.predict(model(), (INPUTS, CLASSES))
+    one, other = (table.select(kind="weight")["grad_norm_log10"] for table in (weighted, plain))
+    assert np.allclose(one, other, atol=0.02)
+
+
+def test_warnings_reach_python() -> None:
+    with pytest.warns(UserWarning, match="not Gaussian"):
+        ef.predict(ef.Network(depth=2, width=16, residual="post"), BLOBS)
+
+
+def test_an_activation_that_begins_far_out_is_predicted() -> None:
+    shifted = ef.register_activation("begins_far_out", lambda z: np.maximum(z - 0.7, 0.0), replace=True)
+    network = ef.Network(depth=3, width=128, activation=shifted.name, initialisation="normal:0.6")
+    found = np.log10(draw(network, BLOBS, seeds=20).select(kind="weight")["grad_norm"].reshape(20, -1))
+    expected = ef.predict(network, BLOBS).select(kind="weight")["grad_norm_log10"]
+    assert np.all(
+        np.abs(expected - found.mean(axis=0)) < 3 * np.std(found, axis=0, ddof=1) / np.sqrt(20) + 0.05
+    )
+
+
 def test_regression_with_targets_of_its_own_shape() -> None:
     network = nn.Sequential(nn.Linear(12, 32), nn.SiLU(), nn.Linear(32, 1))
     table = ef.predict(network, (INPUTS, torch.randn(32, 1)), nn.MSELoss())
@@ -113,6 +137,9 @@ def test_progress_counts_networks() -> None:
         ((model(), (INPUTS, CLASSES + 1)), "targets run to class 3, but the model has 3 outputs"),
         ((model(), (INPUTS, torch.randn(32, 3))), "takes one class number a sample"),
         ((model(), (INPUTS * torch.nan, CLASSES)), "not finite"),
+        ((model(), (INPUTS[0], CLASSES)), r"not of shape \(12,\)"),
+        ((model(), (INPUTS, CLASSES[:5])), r"32 inputs, but targets of shape \(5,\)"),
+        ((model(), (INPUTS, CLASSES[:, None]), nn.CrossEntropyLoss()), "does not take logits of shape"),
         (("relu", (INPUTS, CLASSES)), "a Network or a torch model, not a str"),
     ],
 )

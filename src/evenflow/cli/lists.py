@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclopts import Token
 
 
 def numbers(text: str, option: str, example: str) -> tuple[float, ...]:
@@ -33,6 +38,19 @@ def numbers(text: str, option: str, example: str) -> tuple[float, ...]:
             )
         found.append(number)
     return tuple(found)
+
+
+def whole(_kind: object, tokens: Sequence[Token]) -> int:
+    """A converter for options that take a whole number, which 1.5 is not.
+
+    Raises:
+        ValueError: the text is no whole number; the command line adds the name of the option.
+    """
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a whole number') from None
 
 
 def words(text: str) -> tuple[str, ...]:

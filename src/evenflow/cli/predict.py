@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from evenflow.cli.lists import whole
+
 if TYPE_CHECKING:
     from evenflow.spec.data import Data
     from evenflow.spec.network import Network
 
 _Flag = Parameter(negative="")
 _Numbers = Parameter(allow_leading_hyphen=True)
+_Whole = Parameter(converter=whole)
 
 _PLANE = (
     "activation",
@@ -31,7 +34,7 @@ _OWNERS = {"weight": "chain", "at": "chain", "weight_variance": "map", "bias_var
 
 def predict(
     *,
-    depth: int | None = None,
+    depth: Annotated[int | None, _Whole] = None,
     width: str | None = None,
     activation: str | None = None,
     initialisation: str | None = None,
@@ -42,9 +45,9 @@ def predict(
     residual_scale: float | None = None,
     network: Path | None = None,
     data: str | None = None,
-    batch: int | None = None,
+    batch: Annotated[int | None, _Whole] = None,
     loss: str | None = None,
-    measure: int | None = None,
+    measure: Annotated[int | None, _Whole] = None,
     every_layer: Annotated[bool, Parameter(name="--all", negative="")] = False,
     plot: Path | None = None,
     phase_map: Annotated[bool, Parameter(name="--map", negative="")] = False,

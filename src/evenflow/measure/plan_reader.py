@@ -169,7 +169,9 @@ def _linear(name: str, module: nn.Linear) -> PlanLayer:
 
 def _bias_variance(name: str, bias: Tensor) -> float:
     power, mean = float(bias.square().mean()), float(bias.mean())
-    if bias.numel() > 1 and abs(mean) > 6 * math.sqrt(power / bias.numel()) + 0.1 * math.sqrt(power):
+    constant = float(bias.std(correction=0)) < 0.01 * abs(mean)
+    far = abs(mean) > 6 * math.sqrt(power / bias.numel()) + 0.1 * math.sqrt(power)
+    if bias.numel() > 1 and (constant or far):
         raise SpecError(
             f'the bias of "{name}" has mean {mean:.3g} and root mean square {math.sqrt(power):.3g}; theory is about '
             "fresh biases, drawn around 0"
