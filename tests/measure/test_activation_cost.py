@@ -33,8 +33,8 @@ class Slow(nn.Module):
 def test_a_slow_function_costs_more_and_relu_costs_one():
     found = activation_costs({"slow": Slow(), "relu": nn.ReLU()}, rows=64, width=64, rounds=9)
     assert list(found) == ["slow", "relu"]
-    assert 1 / 3 < found["relu"].forward < 3
-    assert found["relu"].backward == pytest.approx(1.0, abs=0.6)
+    assert 1 / 4 < found["relu"].forward < 4
+    assert 1 / 4 < found["relu"].backward < 4
     assert found["slow"].forward > 10
     assert found["slow"].backward > 10
 
