@@ -77,7 +77,7 @@ def propagate(
         inputs: the batch, shape (samples, features).
         gradient: of the loss with respect to the logits.
         seed: of the draws behind the figures, not of the network.
-        chains: how many to draw at most, where many networks are compared: faster, with larger `error`s.
+        chains: how many to draw at most, where many networks are compared: faster, with a larger `error`.
 
     Raises:
         SpecError: the inputs do not fit or are not finite, the signal explodes, or the loss gives no gradient.
