@@ -160,7 +160,8 @@ def test_a_computation_that_fails_is_noted_and_tried_again(
     assert {(run.status, run.facts["message"]) for run in predicted(path).runs} == {("finished", None)}
 
 
-def test_processes_change_no_prediction(path: Path, tmp_path: Path) -> None:
+def test_processes_change_no_prediction(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foresight, "_FEW", 0)
     with Store.open(tmp_path / "s.sqlite", "a") as store:
         foresee(tiny(grid=MIXED).cells(), store, 2)
     one, two = predicted(path), predicted(tmp_path / "s.sqlite")
@@ -170,7 +171,10 @@ def test_processes_change_no_prediction(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_noted_and_the_others_are_predicted(tmp_path: Path) -> None:
+def test_a_killed_process_is_noted_and_the_others_are_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foresight, "_FEW", 0)
     driver = os.getpid()
 
     def deadly(z: Any) -> Any:
