@@ -47,6 +47,14 @@ class Draw:
     distribution: Distribution
     scale: float
 
+    def mean_square(self, fan_in: int, fan_out: int) -> float:
+        """Of one entry of a weight matrix so drawn; of an orthogonal one it falls with the larger side.
+
+        >>> Draw("orthogonal", 2.0).mean_square(16, 8)
+        0.25
+        """
+        return self.scale**2 / (max(fan_in, fan_out) if self.distribution == "orthogonal" else 1)
+
 
 def weight_draw(text: str, fan_in: int, fan_out: int, previous: Activation | str) -> Draw:
     """The distribution of the entries of a weight matrix.

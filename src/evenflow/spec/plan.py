@@ -126,7 +126,6 @@ def plan_of(network: Network, inputs: int, outputs: int) -> Plan:
             raise SpecError(
                 f'initialisation "{network.initialisation}": weights of 0 pass neither signal nor gradient'
             )
-        orthogonal = weights.distribution == "orthogonal"
         function = functions[number - 1]
         hidden = function is not None
         layers.append(
@@ -135,9 +134,9 @@ def plan_of(network: Network, inputs: int, outputs: int) -> Plan:
                 shaped=f"activation_{number}" if hidden else "",
                 fan_in=fan_in,
                 fan_out=fan_out,
-                weight_variance=weights.scale**2 / (max(fan_in, fan_out) if orthogonal else 1),
+                weight_variance=weights.mean_square(fan_in, fan_out),
                 bias_variance=biases.scale**2,
-                orthogonal=orthogonal,
+                orthogonal=weights.distribution == "orthogonal",
                 activation=function,
                 normalisation=network.normalisation if hidden else "none",
                 after=network.normalisation_position == "after",

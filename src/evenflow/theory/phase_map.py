@@ -133,5 +133,4 @@ def plane_point(network: Network) -> tuple[float, float]:
     for reason, holds in reasons.items():
         if holds:
             raise SpecError(f"the network has no place in a phase diagram: {reason}")
-    fan_in = 1 if weight.distribution == "orthogonal" else width
-    return float(f"{weight.scale**2 * fan_in:.12g}"), bias.scale**2
+    return float(f"{width * weight.mean_square(width, width):.12g}"), bias.scale**2

@@ -157,10 +157,12 @@ def apply(plan: Plan, change: Mapping[str, Any]) -> Plan:
         if "initialisation" in change:
             weights = weight_draw(change["initialisation"], layer.fan_in, layer.fan_out, before)
             biases = bias_draw(change["bias_initialisation"], change["initialisation"], layer.fan_in)
-            orthogonal = weights.distribution == "orthogonal"
-            variance = weights.scale**2 / (max(layer.fan_in, layer.fan_out) if orthogonal else 1)
-            bias = biases.scale**2 if layer.bias else 0.0
-            layer = replace(layer, weight_variance=variance, bias_variance=bias, orthogonal=orthogonal)
+            layer = replace(
+                layer,
+                weight_variance=weights.mean_square(layer.fan_in, layer.fan_out),
+                bias_variance=biases.scale**2 if layer.bias else 0.0,
+                orthogonal=weights.distribution == "orthogonal",
+            )
         if hidden and "normalisation" in change:
             layer = replace(layer, normalisation=change["normalisation"])
         if "normalisation_position" in change:
