@@ -26,6 +26,7 @@ from evenflow.errors import SpecError
 from evenflow.spec.plan import Plan, PlanLayer
 from evenflow.theory.batch_kernel import series_table
 from evenflow.theory.layer_rows import LayerRows, totals
+from evenflow.theory.level import log_of
 from evenflow.theory.wide import joins
 
 Array = NDArray[np.float64]
@@ -108,9 +109,9 @@ class GramChains:
             gram, back = self.grams[number], totals(branch, branch) / share
             squares = np.sum(back * gram, axis=(1, 2))
             self.alive &= squares > 0
-            weight[:, number] = _log(squares) + log
-            bias[:, number] = _log(np.sum(back, axis=(1, 2))) + log
-            signal[:, number] = _log(np.sum(argument**2, axis=(1, 2)) / share) + log
+            weight[:, number] = log_of(squares) + log
+            bias[:, number] = log_of(np.sum(back, axis=(1, 2))) + log
+            signal[:, number] = log_of(np.sum(argument**2, axis=(1, 2)) / share) + log
             if number == 0:
                 break
             below = self.hidden[number - 1]
@@ -190,6 +191,11 @@ class Spectrum:
         return np.sqrt(self.values)[..., None] * np.swapaxes(self.vectors, -1, -2)
 
     @property
+    def symmetric_root(self) -> Array:
+        """R with R·R = A, which changes little with A."""
+        return np.matmul(self.vectors * np.sqrt(self.values)[:, None, :], self.vectors.transpose(0, 2, 1))
+
+    @property
     def inverse(self) -> Array:
         """The inverse in the directions in which samples differ, 0 in the others."""
         kept = self.values > np.maximum(_DISTINCT * self.values[:, -1:], _SILENT)
@@ -223,7 +229,3 @@ def _diagonal(matrices: Array) -> Array:
 
 def _ratio(values: Array, expected: Array) -> Array:
     return np.divide(values, expected, out=np.ones_like(values), where=expected > 0)
-
-
-def _log(values: Array) -> Array:
-    return np.log(np.maximum(values, 1e-300))

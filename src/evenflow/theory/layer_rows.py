@@ -31,7 +31,7 @@ class LayerRows:
 
     def __init__(self, layer: PlanLayer, image: Array, total: Array, random: np.random.Generator) -> None:
         assert layer.activation is not None
-        self.layer, self.image, self.total = layer, image, total
+        self.image, self.total = image, total
         self.function: Activation = layer.activation
         self.share = image.shape[1] / layer.fan_out  # of the units that were drawn
         self.slope_second = np.ones(1)

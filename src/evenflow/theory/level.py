@@ -30,6 +30,11 @@ class Level:
     ratio_deviation: Array
 
 
+def log_of(values: Array) -> Array:
+    """Logarithms of figures that are 0 or more; of 0, that of the smallest number that is looked at."""
+    return np.log(np.maximum(values, 1e-300))
+
+
 def level(
     whole: Array,
     correction: Array,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from evenflow.theory.gram_chain import Spectrum
 from evenflow.theory.wide import Wide
 
 Array = NDArray[np.float64]
@@ -50,8 +51,8 @@ class Part:
         """Logits of the whole batch, given the covariance that each chain found for its part."""
         own = np.take_along_axis(at_limit, self.chosen[:, :, None], axis=1)
         # symmetric roots, so that equal standard draws give alike logits
-        standard = np.matmul(np.linalg.pinv(_symmetric_root(self.covariance), rcond=1e-7), own)
-        drawn = np.matmul(_symmetric_root(covariance), standard)
+        standard = np.matmul(np.linalg.pinv(Spectrum(self.covariance).symmetric_root, rcond=1e-7), own)
+        drawn = np.matmul(Spectrum(covariance).symmetric_root, standard)
         regression = self._regression.transpose(0, 2, 1)
         size = np.einsum("rii->r", covariance) / np.maximum(np.einsum("rii->r", self.covariance), 1e-300)
         rest = (at_limit - np.matmul(regression, own)) * np.sqrt(size)[:, None, None]
@@ -65,9 +66,3 @@ class Part:
         own = np.take_along_axis(gradients, self.chosen[:, :, None], axis=1) * math.sqrt(self._total / count)
         missing = np.sum(gradients, axis=1, keepdims=True) - np.sum(own, axis=1, keepdims=True)
         return own + missing / count
-
-
-def _symmetric_root(matrices: Array) -> Array:
-    values, vectors = np.linalg.eigh(matrices)
-    root = np.sqrt(np.maximum(values, 0.0))
-    return np.matmul(vectors * root[:, None, :], vectors.transpose(0, 2, 1))

@@ -13,7 +13,6 @@ not. Nothing is drawn twice: equal arguments give equal figures.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ from evenflow.errors import SpecError
 from evenflow.spec.plan import Plan
 from evenflow.theory.gram_chain import GramChains, Spectrum, root_of
 from evenflow.theory.layer_rows import totals
-from evenflow.theory.level import LN10, Level, level
+from evenflow.theory.level import LN10, Level, level, log_of
 from evenflow.theory.losses import Gradient
 from evenflow.theory.part import Part
 from evenflow.theory.wide import Wide, wide
@@ -157,12 +156,16 @@ def checked_gradient(gradient: Gradient, logits: Array) -> Array:
 
 def _sizes(plan: Plan) -> tuple[tuple[int, ...], int]:
     """Rows of every hidden layer, and the number of chains; together they bound time and memory."""
-    widest = max(plan.widths)
-    shrink = min(1.0, _WIDEST / widest)
-    rows = tuple(max(1, round(width * shrink)) for width in plan.widths)
+    rows = _rows(plan, _WIDEST)
     # shallower networks leave time for more chains, deeper ones would take too much memory
     budget = ROWS * min(_MORE, 100 / len(plan.widths))
     return rows, min(_MOST, max(_FEWEST, round(budget * len(rows) / sum(rows))))
+
+
+def _rows(plan: Plan, widest: int) -> tuple[int, ...]:
+    """Units of every hidden layer, all made fewer alike where the widest has more than that."""
+    shrink = min(1.0, widest / max(plan.widths))
+    return tuple(max(1, round(width * shrink)) for width in plan.widths)
 
 
 def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
@@ -178,9 +181,7 @@ def _limit_logs(limit: Wide, gradients: Array) -> tuple[Array, Array, Array]:
         flat = outer.reshape(len(some), -1)
         found.append([flat @ weight, flat @ bias, np.einsum("rii->ri", outer) @ signal])
     logs = np.array([transfer.log for transfer in limit.transfers])
-    weight, bias, signal = (
-        np.log(np.maximum(np.concatenate(one), 1e-300)) + logs for one in zip(*found, strict=True)
-    )
+    weight, bias, signal = (log_of(np.concatenate(one)) + logs for one in zip(*found, strict=True))
     return weight, bias, signal
 
 
@@ -192,7 +193,7 @@ def _part_logs(limit: Wide, gradients: Array, part: Part) -> tuple[Array, Array,
         totals = [
             np.sum(outer * part.block(getattr(transfer, kind)), axis=(1, 2)) for transfer in limit.transfers
         ]
-        return np.log(np.maximum(np.stack(totals, axis=1), 1e-300)) + [one.log for one in limit.transfers]
+        return log_of(np.stack(totals, axis=1)) + [one.log for one in limit.transfers]
 
     return of("weight", outer), of("bias", outer), of("signal", outer * np.eye(outer.shape[-1]))
 
@@ -245,10 +246,8 @@ def _scales(chain: GramChains, limit: Wide, part: Part, covariance: Array, narro
     drawn.append(np.mean(np.einsum("rii->ri", covariance), axis=1))
     variances = [np.diag(argument) for argument in limit.arguments]
     at_limit = [np.mean(variance[part.chosen], axis=1) for variance in variances]
-    whole = np.array([[math.log(max(float(np.mean(variance)), 1e-300)) for variance in variances]])
-    ratio = np.log(np.maximum(np.stack(drawn, axis=1), 1e-300)) - np.log(
-        np.maximum(np.stack(at_limit, axis=1), 1e-300)
-    )
+    whole = log_of(np.array([[np.mean(variance) for variance in variances]]))
+    ratio = log_of(np.stack(drawn, axis=1)) - log_of(np.stack(at_limit, axis=1))
     return level(np.repeat(whole, len(ratio), axis=0), ratio, narrowing)
 
 
@@ -259,8 +258,7 @@ def _batch_normalised(plan: Plan, inputs: Array, gradient: Gradient, random: np.
             f"batch normalisation over {len(inputs)} samples has no prediction: with fewer than 4 its gradient "
             "explodes without a bound on its mean (Yang et al. 2019); take a larger batch"
         )
-    shrink = min(1.0, _NORMALISED_ROWS / max(plan.widths))
-    rows = tuple(max(1, round(width * shrink)) for width in plan.widths)
+    rows = _rows(plan, _NORMALISED_ROWS)
     gram = inputs @ inputs.T
     chain = GramChains(plan, rows, np.repeat(gram[None], _NORMALISED_CHAINS, axis=0), random)
     covariance = chain.forward()
@@ -273,7 +271,7 @@ def _batch_normalised(plan: Plan, inputs: Array, gradient: Gradient, random: np.
     weight, bias, signal = (level(nothing, one[alive], 1.0) for one in found)
     squares = [np.mean(hidden.argument**2, axis=(1, 2)) for hidden in chain.hidden]
     squares.append(np.mean(logits**2, axis=(1, 2)))
-    scale = level(nothing, np.log(np.maximum(np.stack(squares, axis=1), 1e-300)), 1.0)
+    scale = level(nothing, log_of(np.stack(squares, axis=1)), 1.0)
     output = np.array([np.mean(hidden.output**2) for hidden in chain.hidden])
     return Forecast(
         weight,
