@@ -86,7 +86,9 @@ def _draw(functions: Sequence[Activation], path: Path) -> Path:
 
 
 def _values(one: Activation, points: Sequence[float], title: str | None) -> Table:
-    table = _table(title)
+    from evenflow.report.plain_table import plain_table
+
+    table = plain_table(title)
     for column in ("z", "f(z)", "f'(z)"):
         table.add_column(column, justify="right")
     for z in points:
@@ -95,10 +97,11 @@ def _values(one: Activation, points: Sequence[float], title: str | None) -> Tabl
 
 
 def _comparison(functions: Sequence[Activation], costs: Costs) -> list[Table]:
+    from evenflow.report.plain_table import plain_table
     from evenflow.spec.properties import properties
 
-    forward = _table("Forward: what f does to a signal, z ~ N(0, 1)")
-    backward = _table("Backward: what f' does to a gradient")
+    forward = plain_table("Forward: what f does to a signal, z ~ N(0, 1)")
+    backward = plain_table("Backward: what f' does to a gradient")
     for table, columns in (
         (forward, ("lowest", "highest", "mean", "E[f²]", "gain")),
         (backward, ("steepest", "at z", "E[f'²]")),
@@ -140,11 +143,12 @@ def _comparison(functions: Sequence[Activation], costs: Costs) -> list[Table]:
 
 
 def _details(one: Activation, costs: Costs) -> Table:
+    from evenflow.report.plain_table import plain_table
     from evenflow.spec.properties import properties
 
     found = properties(one)
     convention = ", by convention: f has a kink there" if found.slope_at_zero_is_convention else ""
-    table = _table(f"{one.title} ({one.name})")
+    table = plain_table(f"{one.title} ({one.name})")
     table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column()
@@ -170,21 +174,6 @@ def _details(one: Activation, costs: Costs) -> Table:
     for label, text in rows.items():
         table.add_row(label, text)
     return table
-
-
-def _table(title: str | None) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    # narrow padding, so that seven columns fit in 80 characters
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
 
 
 def _costs(functions: Sequence[Activation]) -> Costs:

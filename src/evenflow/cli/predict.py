@@ -212,7 +212,7 @@ def _network_and_data(given: dict[str, Any]) -> tuple[Network, Data]:
 def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
     from rich.console import Console
 
-    from evenflow.cli.progress import DrawProgress
+    from evenflow.cli.progress import drawing
     from evenflow.report.export import write_figure
     from evenflow.report.forecast import distance, float32_sentence, layers_of, summary
     from evenflow.report.forecast_terminal import forecast_table, network_title, phase_sentence
@@ -227,7 +227,7 @@ def _show(network: Network, data: Data, given: dict[str, Any]) -> int:
         predicted = forecast(network, data, loss, **settings)
     drawn = None
     if "measure" in given:
-        with DrawProgress(given["measure"]) as progress:
+        with drawing(given["measure"]) as progress:
             drawn = draw(network, data, loss, seeds=given["measure"], progress=progress, **settings)
     layers = layers_of(predicted, drawn)
     written = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -67,34 +69,23 @@ class StudyProgress:
             self.console.print(f"{ended} of {len(runs)} networks done{fields['diverged']}")
 
 
-class DrawProgress:
-    """A callback for `draw` that shows how many networks were drawn."""
-
-    def __init__(self, total: int) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self.bars = Progress(
-            TextColumn("{task.completed:.0f} of {task.total:.0f} networks drawn"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=self.console,
-            disable=not self.console.is_terminal,
-            transient=True,  # the table that follows says how many they were
-        )
-        self.task = self.bars.add_task("", total=total)
-
-    def __enter__(self) -> DrawProgress:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bars.stop()
-
-    def __call__(self, done: int) -> None:
-        self.bars.update(self.task, completed=done)
+@contextmanager
+def drawing(total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many networks were drawn; gives the callback for `draw`."""
+    console = Console(stderr=True, highlight=False)
+    bars = Progress(
+        TextColumn("{task.completed:.0f} of {task.total:.0f} networks drawn"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,  # the table that follows says how many they were
+    )
+    task = bars.add_task("", total=total)
+    with bars:
+        yield lambda done: bars.update(task, completed=done)
 
 
 def _share(run: Run) -> float:

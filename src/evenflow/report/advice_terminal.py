@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evenflow.report.forecast_terminal import plain_table
+from evenflow.report.plain_table import plain_table
 from evenflow.report.wording import capitalised, decimal, number
 
 if TYPE_CHECKING:

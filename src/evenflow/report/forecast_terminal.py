@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evenflow.report.forecast import FLOAT32_ZERO, Layers, chosen, notes
+from evenflow.report.plain_table import plain_table
 from evenflow.report.wording import MISSING, decimal, number, plural, setting
 
 if TYPE_CHECKING:
@@ -177,21 +178,6 @@ def chain_sentence(found: Chain) -> str:
     word = "as large as" if times == 1 else "times smaller than" if size < 1 else "times larger than"
     head = "" if times == 1 else f"{shown} "
     return f"{start} is {head}{word} at the output: {number(found.gradient, 3)}."
-
-
-def plain_table(title: str) -> Table:
-    """A table without frames, narrow enough for 80 columns."""
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
 
 
 def _name(layers: Layers, place: int) -> str:

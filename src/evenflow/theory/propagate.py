@@ -246,7 +246,7 @@ def _scales(chain: GramChains, limit: Wide, part: Part, covariance: Array, narro
     drawn.append(np.mean(np.einsum("rii->ri", covariance), axis=1))
     variances = [np.diag(argument) for argument in limit.arguments]
     at_limit = [np.mean(variance[part.chosen], axis=1) for variance in variances]
-    whole = log_of(np.array([[np.mean(variance) for variance in variances]]))
+    whole = log_of(np.array([[float(np.mean(variance)) for variance in variances]]))
     ratio = log_of(np.stack(drawn, axis=1)) - log_of(np.stack(at_limit, axis=1))
     return level(np.repeat(whole, len(ratio), axis=0), ratio, narrowing)
 
