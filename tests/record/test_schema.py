@@ -30,9 +30,9 @@ def _registry_as_it_was():
     STATISTICS.update(before)
 
 
-def statistic(name="entropy", **changes):
+def statistic(name="sharpness", **changes):
     words = {
-        "meaning": "entropy",
+        "meaning": "sharpness",
         "formula": "-Σ p log p",
         "unit": "nat",
         "merge": "sum",
@@ -103,10 +103,10 @@ def test_orders_of_magnitude_merge_as_they_say():
 
 def test_register_adds_a_statistic_once():
     register_statistic(statistic())
-    assert STATISTICS["entropy"].unit == "nat"
+    assert STATISTICS["sharpness"].unit == "nat"
     register_statistic(statistic())
     with pytest.raises(
-        SpecError, match='statistic "entropy" is registered with another meaning; choose another'
+        SpecError, match='statistic "sharpness" is registered with another meaning; choose another'
     ):
         register_statistic(statistic(unit="bit"))
     assert register_statistic(statistic(unit="bit"), replace=True).unit == "bit"

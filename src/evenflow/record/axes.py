@@ -15,6 +15,8 @@ KINDS = (
     "shift",  # learned summand of a normalisation
     "activation",
     "pre-activation",
+    "output",  # of a module that is no activation function
+    "attention",  # logits and weights of an attention
     "loss",
     "class",
 )

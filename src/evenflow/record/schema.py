@@ -136,12 +136,20 @@ STATISTICS: dict[str, Statistic] = {
             "all entries of the layer's pre-activation on the batch",
         ),
         Statistic(
+            "saturated_unit_fraction",
+            "share of units that are nearly flat for every sample",
+            "#{units: |f'(z)| < 0.01 · max |f'| for every sample} / units",
+            "share",
+            "dead in both",
+            "the units of the layer, each over a whole window of data",
+        ),
+        Statistic(
             "nonfinite_count",
-            "outputs that are NaN or infinite",
+            "entries that are NaN or infinite",
             "#{v is NaN or ±∞}",
             "entries",
             "sum",
-            _OUTPUTS,
+            "all entries of the layer's output on the batch; in a gradient's phase, of that gradient",
         ),
         Statistic(
             "grad_norm",
@@ -184,6 +192,30 @@ STATISTICS: dict[str, Statistic] = {
             "all entries of the layer's pre-activation z on the batch, of the batch's mean loss, in float64",
         ),
         Statistic(
+            "clip_ratio",
+            "what clipping left of a gradient",
+            "grad_norm after clipping / grad_norm before",
+            "1",
+            "from merged parts",
+            "all entries of the parameter; not measured where the gradient is all 0",
+        ),
+        Statistic(
+            "entropy",
+            "mean entropy of the attention weights of a query",
+            "−Σ p ln p, averaged over queries, heads and samples",
+            "nat",
+            "mean by count",
+            "all queries of the batch",
+        ),
+        Statistic(
+            "logit_max",
+            "largest attention logit",
+            "max q·k / √d",
+            "1",
+            "maximum",
+            "all pairs of query and key of the batch that the mask allows",
+        ),
+        Statistic(
             "weight_norm",
             "norm of a parameter",
             "√Σw²",
@@ -206,6 +238,23 @@ STATISTICS: dict[str, Statistic] = {
             "1",
             "from merged parts",
             "all entries of the parameter; not measured where the parameter is all 0",
+        ),
+        *(
+            Statistic(
+                f"{name}_se",
+                f"standard error of {name}, where only some rows were read",
+                "√((1 − r/n) Σ(u − ū)² / (r (r − 1))), u a row's part in the figure (delta method), r of n rows read",
+                unit,
+                "from merged parts",
+                "the rows of the batch that were read",
+            )
+            for name, unit in (
+                ("mean", "1"),
+                ("rms", "1"),
+                ("zero_fraction", "share"),
+                ("saturated_fraction", "share"),
+                ("signal_rms", "loss per unit of pre-activation"),
+            )
         ),
         Statistic("loss", "mean loss", "Σ loss / n", "nat", "mean by count", _SAMPLES),
         Statistic("accuracy", "share of right answers", "#{right} / n", "share", "mean by count", _SAMPLES),
