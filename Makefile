@@ -34,7 +34,7 @@ docs: $(READY)
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 # torch first, in the exact version: what is installed after it then finds it there.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard src/evenflow/measure/kernels/native/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12" >&2; exit 2; }
 	@echo "Installing into $(VENV): about a minute, once"
@@ -44,5 +44,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/evenflow/measure/kernels/_native.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
