@@ -114,6 +114,32 @@ def test_appending_other_rows_of_a_step_keeps_those_that_are_there(path):
     assert table["mean"][table["kind"] == "activation"].tolist() == [1.0]
 
 
+def test_a_table_is_recorded_as_step_by_step(path, tmp_path):
+    sites = [Site("a.weight", "weight", 1, 4), Site("a", "activation", 1, 4)]
+    figures = np.random.default_rng(0).normal(size=(5, 2, 2))
+    figures[2, 1] = np.nan
+    with Store.open(path, "a") as one, Store.open(tmp_path / "other.sqlite", "a") as other:
+        run = one.begin("run", 3, {"depth": 2})
+        for step, (weight, activation) in enumerate(figures.tolist()):
+            one.append(
+                run,
+                step,
+                [
+                    (sites[0], "accumulated", dict(zip(("grad_norm", "weight_norm"), weight, strict=True))),
+                    (sites[1], "", dict(zip(("mean", "rms"), activation, strict=True))),
+                ],
+            )
+        table = one.table()
+        again = other.begin("run", 3, {"depth": 2})
+        for part in (table.select(step=[0, 1]), table.select(step=[1, 2, 3, 4])):  # step 1 twice: replaced
+            other.extend(again, part)
+        assert not other.table().difference(table)
+        with pytest.raises(
+            StoreError, match="a table of 2 runs cannot be added to run 1; select one of them"
+        ):
+            other.extend(again, Table.from_rows([Run("a"), Run("b")], []))
+
+
 def test_sources_do_not_overwrite_one_another(path):
     with Store.open(path, "a") as store:
         run = store.begin("a", 0, {})

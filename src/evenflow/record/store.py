@@ -119,6 +119,29 @@ class Store:
                     "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", (run, step, checkpoint)
                 )
 
+    def extend(self, run: int, table: Table) -> None:
+        """Record all steps of a table of one run in one transaction: much faster than `append` step by step.
+
+        Raises:
+            StoreError: the table has several runs, the run is not known, the disk is full. Nothing of the table is
+                then recorded.
+        """
+        if len(table.runs) != 1:
+            raise StoreError(
+                f"a table of {len(table.runs)} runs cannot be added to run {run}; select one of them"
+            )
+        if not len(table):
+            return
+        names = list(table.statistics)
+        with self._writing() as connection:
+            writing.change_run(connection, run, status="running", steps_done=int(table["step"].max()))
+            if not self._columns.issuperset(names):
+                writing.add_columns(connection, names)
+                self._columns.update(names)
+            writing.add_table(
+                connection, run, table, lambda site, phase: self._place(connection, site, phase)
+            )
+
     def checkpoint(self, run: int) -> tuple[int, bytes] | None:
         """(step, state) of the run's last checkpoint."""
         with translated(self.path):

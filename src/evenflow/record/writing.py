@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from evenflow.errors import StoreError, suggest
 from evenflow.record.meta import merged
 from evenflow.record.schema import PHASES, SOURCES, STATISTICS, STATUSES, Site
+
+if TYPE_CHECKING:
+    from evenflow.record.table import Table
 
 Row = tuple[Site, str, Mapping[str, float]]
 
@@ -149,6 +155,32 @@ def add_rows(
     connection.executemany(
         f"INSERT OR REPLACE INTO record (moment, place{columns}) VALUES (?, ?{', ?' * len(names)})",
         [(moment, place, *row) for place, row in zip(places, figures, strict=True)],
+    )
+
+
+def add_table(
+    connection: sqlite3.Connection, run: int, table: Table, place_of: Callable[[Site, str], int]
+) -> None:
+    """The rows of a whole table, whose columns are there."""
+    index = table.index
+    keys = index["site"] * len(PHASES) + index["phase"]
+    found, each = np.unique(keys, return_inverse=True)
+    places = np.array(
+        [place_of(table.sites[key // len(PHASES)], PHASES[key % len(PHASES)]) for key in found]
+    )[each]
+    steps, each = np.unique(index["step"] * len(SOURCES) + index["source"], return_inverse=True)
+    moments = np.array(
+        [moment(connection, run, int(key // len(SOURCES)), SOURCES[key % len(SOURCES)]) for key in steps]
+    )[each]
+    columns = "".join(f', "{name}"' for name in table.statistics)
+    connection.executemany(
+        f"INSERT OR REPLACE INTO record (moment, place{columns}) VALUES (?, ?{', ?' * len(table.statistics)})",
+        zip(
+            moments.tolist(),
+            places.tolist(),
+            *(values.tolist() for values in table.figures.values()),
+            strict=True,
+        ),
     )
 
 
