@@ -14,21 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from evenflow.errors import SpecError
+from evenflow.measure.slopes import known_activation
 from evenflow.spec.activation import Activation, activation
 from evenflow.spec.plan import Normalisation, Plan, PlanLayer
 
 _SKIPPED = (nn.Identity, nn.Flatten)
-_PLAIN: dict[type[nn.Module], str] = {
-    nn.Sigmoid: "sigmoid",
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-    nn.SELU: "selu",
-    nn.SiLU: "silu",
-    nn.Softplus: "softplus",
-    nn.Mish: "mish",
-    nn.Hardswish: "hardswish",
-    nn.Softsign: "softsign",
-}
 _ORTHOGONAL = 1e-3  # of WᵀW from a multiple of the identity
 
 
@@ -231,21 +221,8 @@ def _normalisation(call: _Call) -> Normalisation | None:
 
 def _function(call: _Call) -> Activation:
     module = call.module
-    match module:
-        case nn.LeakyReLU():
-            return activation(f"leaky_relu:{module.negative_slope}")
-        case nn.PReLU():
-            return activation(f"prelu:{float(module.weight.detach().flatten()[0])}")
-        case nn.ELU():
-            return activation(f"elu:{module.alpha}")
-        case nn.GELU():
-            return activation("gelu_tanh" if module.approximate == "tanh" else "gelu")
-        case nn.Softplus() if (module.beta, module.threshold) != (1.0, 20.0):
-            pass
-        case _ if type(module) in _PLAIN:
-            return activation(_PLAIN[type(module)])
-    function = getattr(module, "function", None)
-    if isinstance(function, Activation):
+    function = known_activation(module)
+    if function is not None:
         return function
     if next(module.parameters(), None) is None:
         return _own(call)

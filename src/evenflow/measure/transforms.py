@@ -1,0 +1,32 @@
+"""Tensors whose numbers cannot be read: those inside `torch.func`, which stand for others, and nested ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
+
+_inside: Any = _functorch.peek_interpreter_stack
+_stands_for_others: Any = _functorch.is_functorch_wrapped_tensor
+
+
+def transformed() -> bool:
+    """Whether `vmap`, `grad` or another transform of torch.func is under way: nothing is recorded there.
+
+    >>> import torch
+    >>> transformed(), torch.func.vmap(lambda row: row * transformed())(torch.ones(2)).tolist()
+    (False, [1.0, 1.0])
+    """
+    return _inside() is not None
+
+
+def unreadable(tensor: Tensor) -> bool:
+    """Whether a tensor has no numbers of its own, or rows of different lengths: such a one is left out."""
+    return tensor.is_nested or _stands_for_others(tensor)
+
+
+def refuse_unreadable(tensor: Tensor) -> None:
+    """Raise a TypeError for a tensor that cannot be read."""
+    if unreadable(tensor):
+        raise TypeError("the numbers of this tensor cannot be read")
