@@ -16,6 +16,8 @@ _HOMES = {
     "DataError": "evenflow.errors",
     "EvenflowError": "evenflow.errors",
     "Network": "evenflow.spec.network",
+    "Probe": "evenflow.watch.probe",
+    "ProbeWarning": "evenflow.measure.recorder",
     "SpecError": "evenflow.errors",
     "Store": "evenflow.record.store",
     "StoreError": "evenflow.errors",
@@ -42,6 +44,8 @@ __all__ = [
     "DataError",
     "EvenflowError",
     "Network",
+    "Probe",
+    "ProbeWarning",
     "SpecError",
     "Store",
     "StoreError",
@@ -78,6 +82,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` resolves
     from evenflow.compare.summary import summarise
     from evenflow.errors import DataError, EvenflowError, SpecError, StoreError, UnavailableError
+    from evenflow.measure.recorder import ProbeWarning
     from evenflow.record.store import Store
     from evenflow.record.table import Table
     from evenflow.report.page import write_report
@@ -92,3 +97,4 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` re
     from evenflow.study.build import build
     from evenflow.study.forecast import predict
     from evenflow.study.run import run_study
+    from evenflow.watch.probe import Probe

@@ -1,0 +1,256 @@
+"""What a probe has recorded, kept as arrays, and the table made of them when it is asked for.
+
+One recorded step is one vector of numbers, laid out by the sites that were known at the time; roots, ratios and rows
+are worked out for all steps of one layout at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenflow.measure.bank import SUMS, Slot
+from evenflow.measure.parameters import COLUMNS, Entry
+from evenflow.measure.sample import standard_errors
+from evenflow.record.axes import PHASES, SOURCES, Run, Site
+from evenflow.record.table import Table
+
+Figures = dict[str, NDArray[np.float64]]
+Block = tuple[list[Site], str, Figures]
+"""Sites, a phase, and for each statistic a matrix of (steps, sites)."""
+
+_BLOCK = 64  # steps that room is made for at once
+_LIMIT = 2**28  # bytes of figures that are kept in memory
+_COLUMN = {name: place for place, name in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What the numbers of a recorded step stand for: the slots' sums, the parameters, the rest."""
+
+    slots: tuple[Slot, ...]
+    entries: tuple[Entry, ...]
+    flat_known: tuple[bool, ...]
+    sampled: bool = False
+    """Whether only some rows were read, and the standard errors are known."""
+
+    def blocks(self, numbers: NDArray[np.float64]) -> Iterator[Block]:
+        """The figures of (steps, numbers) recorded vectors."""
+        steps, slots, entries = len(numbers), len(self.slots), len(self.entries)
+        ends = np.cumsum([2, slots * SUMS, entries * len(COLUMNS)])
+        rest, sums, parameters, spread = np.split(numbers, ends, axis=1)
+        loss, scale = rest.T
+        errors = standard_errors(spread.reshape(steps, slots, 2, -1)) if self.sampled and slots else {}
+        yield from _signals(self, sums.reshape(steps, slots, SUMS), scale, errors)
+        yield from _parameters(self.entries, parameters.reshape(steps, entries, len(COLUMNS)))
+        yield [Site("batch", "loss", 0, 0)], "", {"loss": loss[:, None]}
+
+
+@dataclass
+class History:
+    """The recorded steps of one run."""
+
+    run: Run
+    statistics: Collection[str] | None = None
+    """The columns of the table; all when left out."""
+    unwritten: int = 0
+    """The last so many steps have not been taken yet."""
+    steps: list[int] = field(default_factory=list)
+    vectors: list[NDArray[np.float64]] = field(default_factory=list)
+    layouts: list[Layout] = field(default_factory=list)
+    thinned: bool = False
+    _bytes: int = 0
+    _layout: Layout | None = None
+    _block: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    """Room for the next steps, of which the first `_free` rows are taken."""
+    _free: int = 0
+
+    def add(
+        self,
+        step: int,
+        layout: Layout,
+        parts: Sequence[NDArray[np.float64]],
+        rest: tuple[float, float],
+    ) -> None:
+        """Take in one recorded step; when memory runs out every second of the steps is dropped.
+
+        Args:
+            step: its number.
+            layout: what the numbers stand for.
+            parts: the sums of the slots, the figures of the parameters by group, and where rows were sampled the
+                sums of their spread.
+            rest: the loss and the loss scale.
+        """
+        if layout is not self._layout or self._free == len(self._block):
+            self._layout, self._free = layout, 0
+            self._block = np.empty((_BLOCK, sum(part.size for part in parts) + 2))
+        vector = self._block[self._free]
+        self._free += 1
+        vector[:2] = rest
+        start = 2
+        for part in parts:
+            end = start + part.size
+            vector[start:end].reshape(part.shape)[...] = part
+            start = end
+        self.steps.append(step)
+        self.vectors.append(vector)
+        self.layouts.append(layout)
+        self._bytes += vector.nbytes
+        self.unwritten += 1
+        if self._bytes > _LIMIT and len(self.steps) > 2 * self.unwritten:
+            self._thin()
+
+    def _thin(self) -> None:
+        self.thinned = True
+        for part in (self.steps, self.vectors, self.layouts):
+            del part[1 : len(part) - self.unwritten : 2]
+        self.vectors = [vector.copy() for vector in self.vectors]  # what was dropped held on to its block
+        self._bytes = sum(vector.nbytes for vector in self.vectors)
+
+    def take(self) -> Table:
+        """The rows of the steps that have not been taken yet."""
+        new = self.table(len(self.steps) - self.unwritten)
+        self.unwritten = 0
+        return new
+
+    def table(self, start: int = 0) -> Table:
+        """All rows, or those of the recorded steps from number `start` on."""
+        parts: list[tuple[NDArray[np.int64], Block]] = []
+        first = start
+        while first < len(self.steps):
+            last = first
+            while last < len(self.steps) and self.layouts[last] is self.layouts[first]:
+                last += 1
+            numbers = np.stack(self.vectors[first:last])
+            steps = np.array(self.steps[first:last], dtype=np.int64)
+            with np.errstate(all="ignore"):  # 0/0 is NaN: not measured
+                parts.extend((steps, block) for block in self.layouts[first].blocks(numbers))
+            first = last
+        if self.statistics is not None:
+            parts = [(steps, self._chosen(block)) for steps, block in parts]
+        return _table(self.run, parts)
+
+    def _chosen(self, block: Block) -> Block:
+        sites, phase, figures = block
+        assert self.statistics is not None
+        return sites, phase, {name: values for name, values in figures.items() if name in self.statistics}
+
+
+def _signals(
+    layout: Layout, sums: NDArray[np.float64], scale: NDArray[np.float64], errors: Figures
+) -> Iterator[Block]:
+    whole = [place for place, slot in enumerate(layout.slots) if slot.merged_into is None]
+    plain = [place for place in whole if layout.slots[place].kind != "attention"]
+    if plain:
+        chosen = [layout.slots[place] for place in plain]
+        part = sums[:, plain]
+        count = np.where(part[..., 0] > 0, part[..., 0], np.nan)
+        mean, square = part[..., 1] / count, part[..., 2] / count
+        known = np.array([layout.flat_known[place] for place in plain])
+        yield (
+            [Site(slot.name, slot.kind, slot.depth, slot.units) for slot in chosen],
+            "",
+            {
+                "mean": mean,
+                "std": np.sqrt(np.maximum(square - mean**2, 0.0)),
+                "rms": np.sqrt(square),
+                "max_abs": np.where(count > 0, part[..., 3], np.nan),
+                "zero_fraction": part[..., 4] / count,
+                "nonfinite_count": np.where(count > 0, part[..., 5], np.nan),
+                "saturated_fraction": np.where(known, part[..., 6] / count, np.nan),
+                "dead_fraction": part[..., 10],
+                "saturated_unit_fraction": part[..., 11],
+                **{name: values[:, plain] for name, values in errors.items() if name != "signal_rms_se"},
+            },
+        )
+        entries = np.where(part[..., 7] > 0, part[..., 7], np.nan)
+        rms = np.sqrt(part[..., 8] / entries)
+        sites = [
+            Site(
+                slot.name,
+                "pre-activation" if slot.kind == "activation" else slot.kind,
+                slot.depth,
+                slot.units,
+            )
+            for slot in chosen
+        ]
+        nonfinite = np.where(entries > 0, part[..., 9], np.nan)
+        signal = {"signal_rms": rms, "nonfinite_count": nonfinite}
+        if errors:
+            signal["signal_rms_se"] = errors["signal_rms_se"][:, plain]
+        yield sites, "accumulated", signal
+        yield sites, "unscaled", {"signal_rms": rms / scale[:, None]}
+    attention = [place for place in whole if layout.slots[place].kind == "attention"]
+    if attention:
+        part = sums[:, attention]
+        count = np.where(part[..., 0] > 0, part[..., 0], np.nan)
+        slots = [layout.slots[place] for place in attention]
+        yield (
+            [Site(slot.name, slot.kind, slot.depth, slot.units) for slot in slots],
+            "",
+            {
+                "entropy": part[..., 1] / count,
+                "logit_max": np.where(part[..., 5] > 0, part[..., 3], np.nan),
+            },
+        )
+
+
+def _parameters(entries: Sequence[Entry], figures: NDArray[np.float64]) -> Iterator[Block]:
+    sites = [entry.site for entry in entries]
+    size = np.array([max(entry.parameter.numel(), 1) for entry in entries])
+    norms = {name: np.sqrt(figures[..., place]) for name, place in _COLUMN.items()}
+    weight, update = norms["weight"], norms["update"]
+    yield (
+        sites,
+        "accumulated",
+        {
+            "grad_norm": norms["accumulated"],
+            "grad_rms": norms["accumulated"] / np.sqrt(size),
+            "nonfinite_count": figures[..., _COLUMN["nonfinite"]],
+            "weight_norm": weight,
+            "update_norm": update,
+            "update_to_weight": np.where(weight > 0, update / weight, np.nan),
+        },
+    )
+    before = np.where(np.isnan(norms["unscaled"]), norms["accumulated"], norms["unscaled"])
+    for phase in ("micro", "unscaled", "clipped"):
+        found = {"grad_norm": norms[phase], "grad_rms": norms[phase] / np.sqrt(size)}
+        if phase == "clipped":
+            found["clip_ratio"] = np.where(before > 0, norms["clipped"] / before, np.nan)
+        yield sites, phase, found
+
+
+def _table(run: Run, parts: Sequence[tuple[NDArray[np.int64], Block]]) -> Table:
+    sites: dict[Site, int] = {}
+    index: dict[str, list[NDArray[np.int64]]] = {name: [] for name in ("step", "site", "phase")}
+    columns: dict[str, list[NDArray[np.float64]]] = {}
+    lengths: list[int] = []
+    for steps, (places, phase, figures) in parts:
+        if not figures:
+            continue
+        there = np.any(
+            [~np.isnan(values) for values in figures.values()], axis=0
+        )  # rows with nothing are left out
+        if not there.any():
+            continue
+        rows, across = np.nonzero(there)
+        numbers = np.array([sites.setdefault(site, len(sites)) for site in places], dtype=np.int64)
+        index["step"].append(steps[rows])
+        index["site"].append(numbers[across])
+        index["phase"].append(np.full(len(rows), PHASES.index(phase)))
+        for name in figures.keys() - columns.keys():
+            columns[name] = [np.full(length, np.nan) for length in lengths]
+        lengths.append(len(rows))
+        for name, collected in columns.items():
+            values = figures.get(name)
+            collected.append(np.full(len(rows), np.nan) if values is None else values[there])
+    joined = {name: np.concatenate(found or [np.zeros(0, np.int64)]) for name, found in index.items()}
+    length = sum(lengths)
+    joined["run"] = np.zeros(length, dtype=np.int64)
+    joined["source"] = np.full(length, SOURCES.index("measured"))
+    return Table(
+        (run,), tuple(sites), joined, {name: np.concatenate(found) for name, found in columns.items()}
+    )
