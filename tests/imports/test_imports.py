@@ -27,6 +27,7 @@ def loaded_after(code: str) -> set[str]:
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['predict', '--help'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['predict', '--chain'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--show'])\nexcept SystemExit:\n    pass",
+        "import evenflow.cli\ntry:\n    evenflow.cli.main(['watch', '--help'])\nexcept SystemExit:\n    pass",
     ],
 )
 def test_no_framework_is_loaded(code: str) -> None:

@@ -14,6 +14,7 @@ from evenflow.cli.activations import activations
 from evenflow.cli.predict import predict
 from evenflow.cli.report import report
 from evenflow.cli.study import study
+from evenflow.cli.watch import separated, watch
 from evenflow.errors import EvenflowError
 
 app = App(
@@ -29,6 +30,7 @@ app.command(study)
 app.command(predict)
 app.command(activations)
 app.command(report)
+app.command(watch)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show "σ" is no reason to stop
+    arguments = separated(list(sys.argv[1:] if arguments is None else arguments))
     try:
         code = app(arguments, exit_on_error=False, print_error=False) or 0
         sys.stdout.flush()
@@ -46,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"evenflow: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        command = list(sys.argv[1:] if arguments is None else arguments)[:1]
-        kept = "; everything recorded is kept, the same command goes on" if command == ["study"] else ""
+        kept = "; everything recorded is kept, the same command goes on" if arguments[:1] == ["study"] else ""
         print(f"evenflow: stopped{kept}", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
