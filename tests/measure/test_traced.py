@@ -282,6 +282,8 @@ def test_attached_too_late_is_said_and_the_rest_recorded() -> None:
     compiled(torch.ones(2, WIDTH)).sum().backward()
     probe = ef.Probe(model, optimiser).attach()
     compiled(torch.ones(2, WIDTH)).sum().backward()
+    optimiser.step()  # the probe may have been attached in the middle of it
+    compiled(torch.ones(2, WIDTH)).sum().backward()
     with pytest.warns(
         ProbeWarning, match=r"activations and their signals are missing.*torch\._dynamo\.reset"
     ):

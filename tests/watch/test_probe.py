@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_an_unknown_statistic_is_answered_with_the_known_ones():
     with pytest.raises(SpecError) as caught:
         Probe(Net(), statistics=["mean", "grad_nrm"])
     assert str(caught.value).startswith(
-        'statistic "grad_nrm" is not known; did you mean "grad_norm"?; known: mean, std, '
+        'statistic "grad_nrm" is none that a probe measures; did you mean "grad_norm"?; it measures mean, std, '
     )
 
 
@@ -166,8 +167,75 @@ def test_detaching_inside_the_forward_pass():
     handle.remove()
     go_on(model, optimizer, 1)
     assert (probe.failure, left_behind(model)) == (None, [])
+    assert steps_of(probe) == [0, 1]  # what no optimiser has ended is no step
+
+
+def test_a_loss_that_is_not_finite_is_told():
+    model, optimizer = made()
+    with Probe(model, optimizer) as probe:
+        for value in (1.0, float("nan"), torch.tensor(float("inf"))):
+            probe.loss(value)
+            go_on(model, optimizer, 1)
+    rows = probe.table.select(kind="loss")
+    assert rows["nonfinite_count"].tolist() == [0.0, 1.0, 1.0]
+    assert "not finite: 2 entries, first at step 1" in str(probe)
+
+
+@pytest.mark.parametrize("value", ["a", torch.ones(3), None])
+def test_a_loss_is_one_number(value):
+    model, optimizer = made()
+    with pytest.raises(SpecError, match="the loss of a step is one number, not "):
+        Probe(model, optimizer).loss(value)
+
+
+def test_a_budget_chooses_every():
+    model, optimizer = made()
+    with pytest.raises(SpecError, match=r"every=5 and budget=0\.1 of the probe: give one of the two"):
+        Probe(model, optimizer, every=5, budget=0.1)
+
+
+@pytest.mark.parametrize("names", [[], ["recall"]])
+def test_statistics_that_no_probe_measures(names):
+    model, optimizer = made()
+    with pytest.raises(SpecError, match="measures"):
+        Probe(model, optimizer, statistics=names)
+
+
+def test_layers_have_the_order_in_which_they_run_where_the_optimiser_runs_them():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(6, 2), nn.Linear(4, 6)
+
+        def forward(self, inputs):
+            return self.last(torch.relu(self.first(inputs)))
+
+    model = Backwards()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=2)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(torch.ones(3, 4)).square().mean()
+        loss.backward()
+        return loss
+
+    with Probe(model, optimizer) as probe:
+        for _ in range(2):
+            optimizer.step(closure)
+    depths = {site.name: site.depth for site in probe.table.sites}
+    assert (depths["first.weight"], depths[":relu"], depths["last.weight"]) == (1, 1, 2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tracing_the_model_tells_the_probe_nothing(tmp_path):
+    model, optimizer = made()
+    with Probe(model, optimizer) as probe:
+        go_on(model, optimizer, 2)
+        traced: Any = torch.jit.trace(model, torch.randn(2, 5))
+        traced.save(tmp_path / "model.pt")
+        go_on(model, optimizer, 1)
+    assert probe.failure is None
     assert steps_of(probe) == [0, 1, 2]
-    assert set(probe.table.select(step=2)["name"]) == {"layer1.1"}  # what was heard of the pass until then
 
 
 # A probe that breaks.

@@ -30,7 +30,7 @@ app.command(study)
 app.command(predict)
 app.command(activations)
 app.command(report)
-app.command(watch)
+app.command(watch, help_epilogue="")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

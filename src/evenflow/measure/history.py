@@ -22,6 +22,7 @@ Figures = dict[str, NDArray[np.float64]]
 Block = tuple[list[Site], str, Figures]
 """Sites, a phase, and for each statistic a matrix of (steps, sites)."""
 
+_REST = 3  # numbers of a step that belong to no site
 _BLOCK = 64  # steps that room is made for at once
 _LIMIT = 2**28  # bytes of figures that are kept in memory
 _COLUMN = {name: place for place, name in enumerate(COLUMNS)}
@@ -40,13 +41,20 @@ class Layout:
     def blocks(self, numbers: NDArray[np.float64]) -> Iterator[Block]:
         """The figures of (steps, numbers) recorded vectors."""
         steps, slots, entries = len(numbers), len(self.slots), len(self.entries)
-        ends = np.cumsum([2, slots * SUMS, entries * len(COLUMNS)])
+        ends = np.cumsum([_REST, slots * SUMS, entries * len(COLUMNS)])
         rest, sums, parameters, spread = np.split(numbers, ends, axis=1)
-        loss, scale = rest.T
+        loss, given, scale = rest.T
         errors = standard_errors(spread.reshape(steps, slots, 2, -1)) if self.sampled and slots else {}
         yield from _signals(self, sums.reshape(steps, slots, SUMS), scale, errors)
         yield from _parameters(self.entries, parameters.reshape(steps, entries, len(COLUMNS)))
-        yield [Site("batch", "loss", 0, 0)], "", {"loss": loss[:, None]}
+        yield (
+            [Site("batch", "loss", 0, 0)],
+            "",
+            {
+                "loss": loss[:, None],
+                "nonfinite_count": np.where(given == 1, ~np.isfinite(loss), np.nan)[:, None],
+            },
+        )
 
 
 @dataclass
@@ -73,7 +81,7 @@ class History:
         step: int,
         layout: Layout,
         parts: Sequence[NDArray[np.float64]],
-        rest: tuple[float, float],
+        rest: tuple[float, float, float],
     ) -> None:
         """Take in one recorded step; when memory runs out every second of the steps is dropped.
 
@@ -82,15 +90,15 @@ class History:
             layout: what the numbers stand for.
             parts: the sums of the slots, the figures of the parameters by group, and where rows were sampled the
                 sums of their spread.
-            rest: the loss and the loss scale.
+            rest: the loss, 1 where it was given, and the loss scale.
         """
         if layout is not self._layout or self._free == len(self._block):
             self._layout, self._free = layout, 0
-            self._block = np.empty((_BLOCK, sum(part.size for part in parts) + 2))
+            self._block = np.empty((_BLOCK, sum(part.size for part in parts) + _REST))
         vector = self._block[self._free]
         self._free += 1
-        vector[:2] = rest
-        start = 2
+        vector[:_REST] = rest
+        start = _REST
         for part in parts:
             end = start + part.size
             vector[start:end].reshape(part.shape)[...] = part

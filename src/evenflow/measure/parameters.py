@@ -73,14 +73,14 @@ class Parameters:
         self._flags_at: int = flags.ctypes.data
         self._flags = flags
         self._seen: list[tuple[Tensor | None, int]] = []  # gradients of the others, as they were when read
-        self.has_read = self._is_current = self._looked = self._rolled = False
+        self.has_read = self._is_current = self._is_before = self._looked = self._rolled = False
         self._turn = 0
         self._brought: dict[int, list[Tensor]] = {}  # squares of the gradient that each backward pass brought
         self.begin()
 
     def begin(self) -> None:
         """Start a step from nothing."""
-        self.has_read = self._is_current = False
+        self.has_read = self._is_current = self._is_before = False
         if native is None:
             self.figures.fill(np.nan)
         else:
@@ -90,13 +90,17 @@ class Parameters:
         """Go on from what groups that held these parameters before have read in this step."""
         unchanged: set[int] = set()
         found = {}
+        brought: dict[int, list[Tensor]] = {}
         for other in others:
             if not other.changed:
                 unchanged.update(map(id, other._every))
             found.update(zip(map(id, other._every), other.figures, strict=True))
+            brought.update((id(other._every[row]), squares) for row, squares in other._brought.items())
         for row, parameter in enumerate(self._every):
             if id(parameter) in found:
                 self.figures[row] = found[id(parameter)]
+            if id(parameter) in brought:
+                self._brought[row] = brought[id(parameter)]
         self.has_read = not np.isnan(self.figures[:, _ACCUMULATED]).all()
         if unchanged.issuperset(map(id, self._every)):
             self._look()
@@ -165,6 +169,7 @@ class Parameters:
 
     def before(self) -> None:
         """The weights as the optimiser finds them."""
+        self._is_before = True
         self._seen = []
         if native is not None:
             turn = self._turn if self._rolled else -1
@@ -180,8 +185,8 @@ class Parameters:
                     self._snapshots[row] = weight.clone()
 
     def after(self) -> None:
-        """What the optimiser made of the weights."""
-        if not self._updates:
+        """What the optimiser made of the weights, where they were read before."""
+        if not self._updates or not self._is_before:
             return
         if native is not None:
             # Where an optimiser puts other tensors in, this update is not known.

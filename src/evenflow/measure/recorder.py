@@ -26,6 +26,7 @@ from torch.autograd.variable import Variable
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from evenflow.errors import SpecError
 from evenflow.measure import clock
 from evenflow.measure.bank import SILENT, Bank, Slot
 from evenflow.measure.budget import Budget
@@ -183,7 +184,9 @@ class Recorder:
     def detach(self) -> None:
         """Listen no more; what was recorded stays."""
         try:
-            if self._ranks is None or self._ranks.last(bool(self._stepped) and not self._given):
+            ended = bool(self._stepped) and not self._given
+            # What no optimiser has ended is no step, but where none ever was.
+            if self._ranks.last(ended) if self._ranks is not None else ended or not self.history.steps:
                 self._flush()
             self.write()
         except Exception as error:
@@ -278,6 +281,11 @@ class Recorder:
         except Exception as error:
             self.fail(error)
         return self.on
+
+    def placed(self) -> None:
+        """The order in which the modules run is known."""
+        if self._groups:  # an optimiser that runs the forward pass within its step
+            self._sort_again()
 
     def end_pass(self, output: object) -> None:
         self.live = 0
@@ -436,7 +444,16 @@ class Recorder:
             self.fail(error)
 
     def loss(self, value: Tensor | float) -> None:
-        """The loss of this step."""
+        """The loss of this step.
+
+        Raises:
+            SpecError: it is not one number.
+        """
+        if not isinstance(value, Tensor | int | float | np.number) or (
+            isinstance(value, Tensor) and value.numel() != 1
+        ):
+            shown = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise SpecError(f"the loss of a step is one number, not {shown}; take its mean first")
         self._loss = value.detach() if isinstance(value, Tensor) else value
 
     def _meet(self, ranks: Ranks) -> None:
@@ -584,8 +601,8 @@ class Recorder:
         parts = [sums, *(group.figures for group in groups)]
         if self._bank.sample is not None:
             parts.append(self._bank.sample.of(len(self._bank.slots)))
-        loss = math.nan if self._loss is None else float(self._loss)
-        self.history.add(self.step, self._layout, parts, (loss, self._scale))
+        loss = (math.nan, math.nan) if self._loss is None else (float(self._loss), 1.0)
+        self.history.add(self.step, self._layout, parts, (*loss, self._scale))
         if self._written is not None and time.monotonic() >= self._next_writing:
             self.write()
 

@@ -54,7 +54,7 @@ class Traced:
         self.graphs: list[Graph] = []
         self._blocks = stacked_blocks(taps.model)
         self._told: dict[str, bool] = {}
-        self._checked = False
+        self._unheard = 0  # steps without a forward pass; -1 once one was heard
 
     def attach(self) -> None:
         """Look at every graph that is compiled from now on."""
@@ -84,15 +84,19 @@ class Traced:
                 self.listener.warn(message)
 
     def check(self, heard: bool) -> None:
-        """Say once what is missing where a step ends of which no forward pass was heard, and something is compiled."""
-        if self._checked:
+        """Say once what is missing where two steps end of which no forward pass was heard, and something is compiled.
+
+        One may be the step in the middle of which the probe was attached.
+        """
+        if self._unheard < 0:
             return
-        self._checked = True
+        if heard or self.graphs or self.taps.model not in self.taps.tapped:  # or another probe hears it
+            self._unheard = -1
+            return
+        self._unheard += 1
         from torch._dynamo.utils import counters
 
-        if self.taps.model not in self.taps.tapped:  # another probe hears it
-            return
-        if not heard and not self.graphs and counters["stats"]["unique_graphs"]:
+        if self._unheard == 2 and counters["stats"]["unique_graphs"]:
             self.listener.warn(
                 f"no forward pass of {type(self.taps.model).__name__} is heard: torch.compile has compiled it before "
                 "the probe was attached. Its parameters are recorded; its activations and their signals are missing. "

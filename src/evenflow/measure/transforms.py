@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -12,13 +13,12 @@ _stands_for_others: Any = _functorch.is_functorch_wrapped_tensor
 
 
 def transformed() -> bool:
-    """Whether `vmap`, `grad` or another transform of torch.func is under way: nothing is recorded there.
+    """Whether `torch.jit.trace`, `vmap` or another transform of torch.func is under way: nothing is recorded there.
 
-    >>> import torch
     >>> transformed(), torch.func.vmap(lambda row: row * transformed())(torch.ones(2)).tolist()
     (False, [1.0, 1.0])
     """
-    return _inside() is not None
+    return _inside() is not None or torch._C._get_tracing_state() is not None
 
 
 def unreadable(tensor: Tensor) -> bool:

@@ -107,6 +107,10 @@ class Probe:
             raise SpecError(
                 f"budget={budget!r} of the probe: give a share of the time between 0 and 1, such as 0.03"
             )
+        if budget is not None and every != 1:
+            raise SpecError(
+                f"every={every} and budget={budget} of the probe: give one of the two, a budget chooses every"
+            )
         self._statistics = None if statistics is None else _known_statistics(statistics)
         team = team_of(model, ranks) if isinstance(model, nn.Module) else None
         self._ranks = None if team is None else Ranks(team, f"{type(self.model).__name__} {name}")
@@ -234,16 +238,24 @@ class Probe:
         """Record the loss of the step that is under way."""
         self._recorder.loss(value)
 
-    def plot(self) -> go.Figure:
-        """The gradient of every layer by depth and through training, updates, dead and saturated units."""
+    def plot(self, *, columns: int = 2, theme: str = "light") -> go.Figure:
+        """The gradient of every layer by depth and through training, updates, dead and saturated units.
+
+        Args:
+            columns: 1 puts the panels below one another, for narrow screens.
+            theme: "light" or "dark".
+        """
         from evenflow.report.flow_figure import flow_figure
 
-        return flow_figure(self.table)
+        return flow_figure(self.table, columns=columns, theme=theme)
 
     def __str__(self) -> str:
         from evenflow.report.flow_terminal import flow_text
 
-        return flow_text(self.table)
+        text = flow_text(self.table)
+        if self.origin is not None:
+            text += f"\n first value that is not finite at step {self.origin[0]}, {self.origin[1]}"
+        return text
 
     def __repr__(self) -> str:
         state = "attached" if self._attached else "detached"
@@ -307,14 +319,21 @@ def _optimisers(given: object, model: nn.Module) -> list[Optimizer]:
     return found
 
 
+_NOT_MEASURED = ("accuracy", "recall", "grad_norm_log10", "grad_norm_log10_sd")  # a study does, or theory
+
+
 def _known_statistics(names: Collection[str]) -> frozenset[str]:
     if isinstance(names, str):
         raise SpecError(f'statistics="{names}" of the probe: give a list of names, such as ["{names}"]')
+    measured = [name for name in STATISTICS if name not in _NOT_MEASURED]
     for name in names:
-        if name not in STATISTICS:
+        if name not in measured:
             raise SpecError(
-                f'statistic "{name}" is not known{suggest(str(name), STATISTICS)}; known: {", ".join(STATISTICS)}'
+                f'statistic "{name}" is none that a probe measures{suggest(str(name), measured)}; it measures '
+                f"{', '.join(measured)}"
             )
+    if not names:
+        raise SpecError(f"statistics=[] of the probe records nothing; it measures {', '.join(measured)}")
     return frozenset(names)
 
 
