@@ -38,7 +38,7 @@ from evenflow.measure.ranks import Ranks
 from evenflow.measure.replay import Replay
 from evenflow.measure.sample import Sample
 from evenflow.measure.sites import parameter_kind
-from evenflow.measure.taps import FLAGS, Taps, listen
+from evenflow.measure.taps import FAULT, FLAGS, LIVE, READING, ROOTED, Taps, listen
 from evenflow.measure.traced import Traced
 from evenflow.measure.transforms import transformed, unreadable
 from evenflow.record.schema import Run, Site
@@ -104,7 +104,7 @@ class Recorder:
         self._replay = Replay(model) if nonfinite else None
         self._step_began = 0.0
         self.step = 0
-        self.flags = np.zeros(len(FLAGS), dtype=np.int64)
+        self.flags = np.zeros(FLAGS, dtype=np.int64)
         self.on = self.backward = self.root_called = False
         self.live = 0
         self.passes = 0
@@ -140,29 +140,29 @@ class Recorder:
     @property
     def live(self) -> int:
         """The thread whose forward pass is being recorded; 0 for none."""
-        return int(self.flags[0])
+        return int(self.flags[LIVE])
 
     @live.setter
     def live(self, value: int) -> None:
-        self.flags[0] = value
+        self.flags[LIVE] = value
 
     @property
     def root_called(self) -> bool:
         """Whether the model is called as a whole, and not only parts of it."""
-        return bool(self.flags[3])
+        return bool(self.flags[ROOTED])
 
     @root_called.setter
     def root_called(self, value: bool) -> None:
-        self.flags[3] = value
+        self.flags[ROOTED] = value
 
     @property
     def backward(self) -> bool:
         """Whether a backward pass is being recorded."""
-        return bool(self.flags[1])
+        return bool(self.flags[READING])
 
     @backward.setter
     def backward(self, value: bool) -> None:
-        self.flags[1] = value
+        self.flags[READING] = value
 
     def attach(self) -> None:
         """Begin to listen."""
@@ -252,7 +252,6 @@ class Recorder:
                 return False
             self.root_called, self.live = True, get_ident()
             self.passes += 1
-            self._heard = True
             if self._replay is not None:
                 self._replay.begin(arguments, options)
             return True
@@ -296,7 +295,7 @@ class Recorder:
                 listen(tensor, functools.partial(self.arrived, place=place), self._taps.leaf_hooks)
             if self._replay is not None:
                 self._replay.end(len(heard))
-                if self.origin is None and self.flags[_FAULT]:
+                if self.origin is None and self.flags[FAULT]:
                     self._trace(backward=False)
         except Exception as error:
             self.fail(error)
@@ -401,7 +400,7 @@ class Recorder:
                 self._traced.check(self.root_called or bool(self._bank.sums[:, 0].any()))
             if not closure and group.changed:
                 group.read_gradients("clipped" if group.has_read else "accumulated")
-            if self.flags[_FAULT] and self._replay is not None and self.origin is None:
+            if self.flags[FAULT] and self._replay is not None and self.origin is None:
                 self._trace(backward=not closure)
             group.before()
             self._heard = True
@@ -555,7 +554,7 @@ class Recorder:
         self.on = self.failure is None and due
         self._stepped.clear()
         self._loss, self._scale = None, math.nan
-        self.flags[_FAULT] = 0
+        self.flags[FAULT] = 0
         if self.on:
             self._bank.begin()
             self._traced.begin()
@@ -652,5 +651,4 @@ class Recorder:
                     )
 
 
-_FAULT = len(FLAGS) - 1
-_NONE = Parameters([], np.zeros(len(FLAGS), dtype=np.int64))
+_NONE = Parameters([], np.zeros(FLAGS, dtype=np.int64))

@@ -46,14 +46,9 @@ from evenflow.measure.slopes import (
 from evenflow.measure.transforms import transformed
 
 Call = Callable[..., Any]
-_QUIET = 2
-FLAGS = (
-    "a forward pass is heard",
-    "a gradient is read",
-    "functions called are not heard",
-    "the model is called as a whole",
-    "something is not finite",
-)
+# Places in the recorder's flags, which the native taps see; ears.c has the same.
+LIVE, READING, QUIET, ROOTED, FAULT = range(5)
+FLAGS = 5
 _SEPARATE = 8  # calls of one module in a forward pass that stay sites of their own; more are one site
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 
@@ -64,7 +59,7 @@ class Listener(Protocol):
     on: bool  # this step is recorded
     live: int  # the thread in which a forward pass of it is under way, or 0
     plain: bool  # whether native taps may hear by themselves
-    flags: NDArray[np.int64]  # `FLAGS`, where the native taps see them
+    flags: NDArray[np.int64]  # at `LIVE` and so on, where the native taps see them
     backward: bool  # so is a backward pass
     root_called: bool
     passes: int
@@ -345,7 +340,7 @@ class Taps:
         if module not in self._callers:
             return implementation(*arguments, **options)
         self._stack.append(module)
-        quiet, self._flags[_QUIET] = int(self._flags[_QUIET]), 0
+        quiet, self._flags[QUIET] = int(self._flags[QUIET]), 0
         try:
             if self._mode_on:
                 return implementation(*arguments, **options)
@@ -356,7 +351,7 @@ class Taps:
             finally:
                 self._mode_on = False
         finally:
-            self._flags[_QUIET] = quiet
+            self._flags[QUIET] = quiet
             self._stack.pop()
 
     def _caller(self, module: nn.Module) -> Call:
@@ -401,11 +396,7 @@ class Taps:
                         site.tap = None
             except Exception as error:
                 listener.fail(error)
-            self._flags[_QUIET] += 1
-            try:
-                output = implementation(*arguments, **options)
-            finally:
-                self._flags[_QUIET] -= 1
+            output = self._quietly(implementation, arguments, options)
             if slot is not None:
                 listener.forward(slot, output, inputs)
             return output
@@ -420,14 +411,14 @@ class Taps:
             return learned_slopes(module)
         if isinstance(module, nn.RReLU):
             return None  # its slopes are drawn
-        self._flags[_QUIET] += 1  # the module is tried out, with numbers that are none of the training
+        self._flags[QUIET] += 1  # the module is tried out, with numbers that are none of the training
         try:
             function = known_activation(module)
             if function is None:
                 function = elementwise_activation(name or type(module).__name__, module)
             return None if function is None else slopes_of(function)
         finally:
-            self._flags[_QUIET] -= 1
+            self._flags[QUIET] -= 1
 
     def _unrooted(self, module: nn.Module) -> bool:
         """Whether parts of the model are called by the user, never the model itself."""
@@ -512,26 +503,32 @@ class Taps:
         return list(tensors_of(output))
 
     def _attention(self, module: nn.MultiheadAttention, name: str) -> Call:
-        listener = self.listener
-        implementation: Call = module._call_impl
-        site = self._site(module, module, name, "attention")
+        def run(implementation: Call, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+            return self._run(module, implementation, arguments, options)
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            if torch.compiler.is_compiling() or listener.live != get_ident():
-                return implementation(*arguments, **options)
-            output = self._run(module, implementation, arguments, options)
-            if listener.on:
-                try:
-                    slot = site.slot() if output[1] is not None else None
-                    if slot is not None:
-                        listener.attend(slot, output[1], None)
-                except Exception as error:
-                    listener.fail(error)
-            return output
+        def weights(output: Any, _arguments: object, _options: object) -> tuple[Tensor | None, Tensor | None]:
+            return output[1], None
 
-        return call
+        return self._attending(module, name, run, weights)
 
     def _softmax(self, module: nn.Softmax, name: str) -> Call:
+        def weights(
+            output: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]
+        ) -> tuple[Tensor | None, Tensor | None]:
+            if output.ndim < 3 or module.dim not in (-1, output.ndim - 1):
+                return None, None
+            return output, arguments[0] if arguments else options["input"]
+
+        return self._attending(module, name, self._quietly, weights)
+
+    def _attending(
+        self,
+        module: nn.Module,
+        name: str,
+        run: Call,
+        weights_of: Callable[..., tuple[Tensor | None, Tensor | None]],
+    ) -> Call:
+        """A tap around a module in whose outputs there are attention weights, and perhaps their logits."""
         listener = self.listener
         implementation: Call = module._call_impl
         site = self._site(module, module, name, "attention")
@@ -539,26 +536,30 @@ class Taps:
         def call(*arguments: Any, **options: Any) -> Any:
             if torch.compiler.is_compiling() or listener.live != get_ident():
                 return implementation(*arguments, **options)
-            self._flags[_QUIET] += 1
-            try:
-                output = implementation(*arguments, **options)
-            finally:
-                self._flags[_QUIET] -= 1
+            output = run(implementation, arguments, options)
             if listener.on:
                 try:
-                    if output.ndim > 2 and module.dim in (-1, output.ndim - 1):
-                        slot = site.slot()
-                        if slot is not None:
-                            listener.attend(slot, output, arguments[0] if arguments else options["input"])
+                    weights, logits = weights_of(output, arguments, options)
+                    slot = None if weights is None else site.slot()
+                    if slot is not None and weights is not None:
+                        listener.attend(slot, weights, logits)
                 except Exception as error:
                     listener.fail(error)
             return output
 
         return call
+
+    def _quietly(self, implementation: Call, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+        """Run a module that is a site itself, so that the functions it calls are none."""
+        self._flags[QUIET] += 1
+        try:
+            return implementation(*arguments, **options)
+        finally:
+            self._flags[QUIET] -= 1
 
     def function_called(self, function: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         """Run a torch function that a forward calls by itself, and listen to it if it is a site."""
-        if self._flags[_QUIET] or not (function in FUNCTIONS or function in SOFTMAXES):
+        if self._flags[QUIET] or not (function in FUNCTIONS or function in SOFTMAXES):
             if self.discovering and function in CALLED_CONVOLUTIONS:
                 self._convolved = True
             return function(*arguments, **options)
