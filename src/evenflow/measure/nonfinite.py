@@ -43,6 +43,7 @@ from evenflow.measure.nonfinite_forward import ForwardWatch
 from evenflow.measure.nonfinite_origin import Operand, Origin, kinds, levels, operand
 from evenflow.measure.nonfinite_state import RandomStates, untouched
 from evenflow.measure.nonfinite_tree import copied, named_arguments, tensors_in
+from evenflow.measure.sites import unwrapped
 
 __all__ = ["Operand", "Origin", "first_nonfinite_parameter", "tensors_in", "trace_nonfinite"]
 
@@ -77,7 +78,7 @@ def trace_nonfinite(
     gives an origin of direction "unknown", whose note says why.
     """
     try:
-        return _trace(_bare(model), args, kwargs, gradients, autocast, generator_state)
+        return _trace(unwrapped(model), args, kwargs, gradients, autocast, generator_state)
     except Exception as error:  # whatever a model of the user's raises
         return Origin("unknown", "", "", note=f"the step cannot be run again: {reason(error)}")
 
@@ -179,14 +180,3 @@ def _backward(
     if not pairs:
         return None
     return BackwardWatch(model, watch, before).run(*zip(*pairs, strict=True))
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    """The model without what spreads it over devices, whose replay would wait for the others, or compiles it."""
-    while True:
-        inner = model.__dict__.get("_modules", {}).get("_orig_mod")
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = model.module
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner

@@ -22,6 +22,28 @@ _ACTIVATIONS: frozenset[type[nn.Module]] = frozenset(
 )
 
 
+def wrappings(model: nn.Module) -> Iterator[nn.Module]:
+    """A model, the one inside it, and so on: what torch.compile and the parallel wrappers put around each other."""
+    inner: object = model
+    while isinstance(inner, nn.Module):
+        yield inner
+        if isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = inner.module
+        else:
+            inner = inner.__dict__.get("_modules", {}).get("_orig_mod")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside torch.compile, DataParallel and DistributedDataParallel.
+
+    >>> linear = nn.Linear(2, 2)
+    >>> unwrapped(nn.DataParallel(linear)) is linear
+    True
+    """
+    *_, innermost = wrappings(model)
+    return innermost
+
+
 def is_activation(module: nn.Module) -> bool:
     """Whether a module is an elementwise activation: one of torch's, or one that holds ours.
 

@@ -7,13 +7,13 @@ of which a rank holds a part; over a mesh with a second dimension that replicate
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from evenflow.errors import SpecError
+from evenflow.measure.sites import wrappings
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -53,7 +53,7 @@ def team_of(model: nn.Module, asked: bool | None = None) -> Team | None:
 
 
 def _shown(model: nn.Module) -> set[int] | None:
-    for module in _layers_of_wrapping(model):
+    for module in wrappings(model):
         if isinstance(module, nn.parallel.DistributedDataParallel):
             return set(dist.get_process_group_ranks(module.process_group))
     for name, module in model.named_modules():
@@ -87,16 +87,6 @@ def _shown(model: nn.Module) -> set[int] | None:
             "tell over which ranks the batch is split; give ranks=False to record the parts of this rank"
         )
     return set(next(iter(meshes)))
-
-
-def _layers_of_wrapping(model: nn.Module) -> Iterator[nn.Module]:
-    """A model, the one inside it, and so on: what torch.compile and the parallel wrappers put around each other."""
-    inner: Any = model
-    while isinstance(inner, nn.Module):
-        yield inner
-        inner = getattr(inner, "_orig_mod", None) or (
-            inner.module if isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) else None
-        )
 
 
 def is_sharded(parameter: Tensor) -> TypeGuard[DTensor]:

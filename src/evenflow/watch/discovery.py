@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from evenflow.measure.sites import unwrapped
+
 
 def models_of(optimiser: Optimizer) -> list[list[nn.Module]]:
     """The models that an optimiser steps; each a list of candidates, outermost first, of which one will be called.
@@ -42,17 +44,6 @@ def models_of(optimiser: Optimizer) -> list[list[nn.Module]]:
                 seen.add(id(parent))
                 reached.append(parent)
     return [_candidates(root, wanted) for root in roots]
-
-
-def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside torch.compile, DataParallel and DistributedDataParallel."""
-    while True:
-        inner = getattr(module, "_orig_mod", None)
-        if inner is None and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            inner = module.module
-        if inner is None:
-            return module
-        module = inner
 
 
 def when_called(candidates: Sequence[nn.Module], begin: Callable[[nn.Module], None]) -> Callable[[], None]:

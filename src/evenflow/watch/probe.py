@@ -18,6 +18,7 @@ from evenflow.errors import SpecError, StoreError, suggest
 from evenflow.measure.copies import is_tapped
 from evenflow.measure.ranks import Ranks
 from evenflow.measure.recorder import ProbeWarning, Recorder
+from evenflow.measure.sites import unwrapped
 from evenflow.measure.team import team_of
 from evenflow.record.axes import Run
 from evenflow.record.schema import STATISTICS
@@ -98,7 +99,7 @@ class Probe:
         name: str = "probe",
         ranks: bool | None = None,
     ) -> None:
-        self.model = _unwrapped(model)
+        self.model = _checked(model)
         optimisers = _optimisers(optimizer, self.model)
         for word, value in (("every", every), ("window", window), ("rows", 1 if rows is None else rows)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -274,20 +275,13 @@ class Probe:
         return self._statistics is None or not self._statistics.isdisjoint(names)
 
 
-def _unwrapped(model: object) -> nn.Module:
-    """The model itself, out of what wraps it."""
+def _checked(model: object) -> nn.Module:
+    """The model itself, out of what wraps it, with values for its parameters."""
     if not isinstance(model, nn.Module):
         raise SpecError(
             f"a probe watches a torch.nn.Module; what was given is of type {type(model).__name__}"
         )
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            inner = model.module
-        if inner is None:
-            break
-        model = inner
-    assert isinstance(model, nn.Module)
+    model = unwrapped(model)
     for name, parameter in model.named_parameters():
         if parameter.is_meta:
             raise SpecError(
