@@ -1,0 +1,224 @@
+"""What is known of a training besides its figures: layers, parameters, optimisers, inputs, outputs, loss, trials.
+
+A probe or the doctor collects it from the live model and puts it among the facts of the run, under "setting"; the
+rules of diagnosis read it. Everything may be missing: a rule that needs what is not there says so.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+NAN = float("nan")
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer with weights, as it stood before the first step.
+
+    Args:
+        name: dotted path of the module.
+        type: class of the module, such as "Linear", "Conv2d", "LSTM", "Embedding".
+        depth: order of execution, from 1.
+        fan_in, fan_out: of the weights.
+        activation: catalogue name of what is applied to its output; "" if nothing or nothing known.
+        activation_site: name of that activation's site in the table.
+        normalisation: type of the normalisation between this layer and its activation, or directly behind; "".
+        residual: whether its output is added to a skip connection.
+        weight_mean, weight_std: of the entries of the weights.
+        bias_mean, bias_std: of the bias; NaN without one.
+        distinct_units: share of the units whose incoming weights are like no other unit's, 0 to 1.
+        expected_std: what Glorot, He or LeCun initialisation gives for its fans and its activation.
+    """
+
+    name: str
+    type: str
+    depth: int
+    fan_in: int
+    fan_out: int
+    activation: str = ""
+    activation_site: str = ""
+    normalisation: str = ""
+    residual: bool = False
+    weight_mean: float = NAN
+    weight_std: float = NAN
+    bias_mean: float = NAN
+    bias_std: float = NAN
+    distinct_units: float = NAN
+    expected_std: float = NAN
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter of the model.
+
+    Args:
+        name: dotted path.
+        layer: dotted path of its module.
+        kind: as the kind of its site: "weight", "bias", "scale", "shift", "slope".
+        size: number of entries.
+        dtype: such as "float32".
+        requires_grad: as it was when the training began.
+        optimised: whether an optimiser has it.
+        normalised: whether a normalisation directly behind its layer takes its effect away (a bias's wholly).
+        sparse: whether its gradient touches some rows only, as an embedding's.
+    """
+
+    name: str
+    layer: str
+    kind: str
+    size: int
+    dtype: str = "float32"
+    requires_grad: bool = True
+    optimised: bool = True
+    normalised: bool = False
+    sparse: bool = False
+
+
+class Optimiser(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter group of an optimiser."""
+
+    type: str
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    parameters: int = 0
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One input tensor of the model, over the batches that were seen.
+
+    Args:
+        name: of the argument, or its place.
+        shape: of one batch.
+        integer: whether it holds whole numbers, such as tokens.
+        mean, std, minimum, maximum: over all entries.
+        feature_mean: largest absolute mean of a feature, in units of that feature's standard deviation.
+        feature_spread: standard deviation of the widest feature over that of the median feature that varies.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    integer: bool = False
+    mean: float = NAN
+    std: float = NAN
+    minimum: float = NAN
+    maximum: float = NAN
+    feature_mean: float = NAN
+    feature_spread: float = NAN
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model is to give.
+
+    Args:
+        kind: "classes" are whole numbers, "binary" 0 and 1, "one_hot" and "probabilities" rows that sum to 1.
+        classes: number of classes that occur; 0 where it has none.
+        shape: of one batch.
+    """
+
+    kind: Literal["classes", "binary", "one_hot", "probabilities", "real", "other"]
+    classes: int = 0
+    shape: tuple[int, ...] = ()
+    mean: float = NAN
+    std: float = NAN
+    minimum: float = NAN
+    maximum: float = NAN
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """How the last layer's numbers become the loss.
+
+    Args:
+        layer: the last layer with weights.
+        units: its outputs for one sample.
+        activation: what the model applies to them, such as "softmax", "log_softmax", "relu"; "" for nothing.
+        loss: "cross_entropy", "nll", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse", "l1",
+            "smooth_l1", "huber", "kl_div", "poisson_nll", or "" where it is not known.
+        operations: names of the operations between the last layer and the loss, in the order of the forward pass.
+        shape: of one batch of outputs.
+    """
+
+    layer: str = ""
+    units: int = 0
+    activation: str = ""
+    loss: str = ""
+    operations: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    minimum: float = NAN
+    maximum: float = NAN
+    mean: float = NAN
+    std: float = NAN
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A twin of the training, from the same start on the same batches, with one thing changed.
+
+    Args:
+        change: what is changed: "learning_rate", "inputs", or "nothing" for the training as it is.
+        factor: of the learning rate; 1 otherwise.
+        loss: at every step.
+        score: share of right answers (classes), or the explained share of the target's variance, at the end; NaN if
+            neither applies.
+        chance: the score of the best constant answer.
+    """
+
+    change: Literal["nothing", "learning_rate", "inputs"]
+    factor: float = 1.0
+    loss: tuple[float, ...] = ()
+    score: float = NAN
+    chance: float = NAN
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a training.
+
+    Args:
+        layers: layers with weights, in the order of execution.
+        parameters: all parameters of the model.
+        optimisers: parameter groups; empty if no optimiser is known.
+        inputs: of the model.
+        target: what the loss compares the output with, if it is known.
+        output: the end of the model, if it is known.
+        batch: samples in a step; 0 if not known.
+        twins: trainings from the same start with one thing changed; empty where none were tried.
+        origin: what made the first value that is not finite, in words; "" while all is finite.
+        origin_step: the step of it; -1 while all is finite.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    optimisers: tuple[Optimiser, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    target: Target | None = None
+    output: Output | None = None
+    batch: int = 0
+    twins: tuple[Trial, ...] = ()
+    origin: str = ""
+    origin_step: int = -1
+
+    def to_facts(self) -> dict[str, object]:
+        """As the facts of a run hold it: {"setting": plain data}; NaN becomes None, which JSON can hold."""
+        return {"setting": _plain(msgspec.to_builtins(self))}
+
+    @classmethod
+    def from_facts(cls, facts: object) -> Setting:
+        """From the facts of a run; an empty one where they hold none."""
+        found = facts.get("setting") if isinstance(facts, dict) else None
+        return cls() if found is None else msgspec.convert(_filled(found), cls, strict=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _filled(value: object) -> object:
+    """Without the entries that are None, which then take their defaults."""
+    if isinstance(value, dict):
+        return {key: _filled(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [NAN if one is None else _filled(one) for one in value]
+    return value
