@@ -229,7 +229,6 @@ class Bank:
             marks = self._current.ctypes.data + self._starts[self._marked.index(slot)]
         native.tune(
             slot.ear,
-            slot.dtype,
             slot.shape,
             *slot.layout,
             DTYPES.get(slot.dtype, -1),

@@ -9,7 +9,6 @@ infinite and one below 1e-162 is lost; the other dtypes are exact. Work of more 
 from collections.abc import Callable
 from typing import Any, NewType
 
-import torch
 from torch import Tensor
 
 Ear = NewType("Ear", object)
@@ -81,8 +80,7 @@ def ear(flags: int, /) -> Ear:
 
 def tune(
     ear: Ear,
-    dtype: torch.dtype,
-    shape: torch.Size | None,
+    shape: tuple[int, ...],
     outer: int,
     units: int,
     inner: int,
@@ -93,7 +91,7 @@ def tune(
     marks: int,
     /,
 ) -> None:
-    """Tune an ear to tensors of a dtype and shape; to none where the code is negative."""
+    """Tune an ear to tensors of a shape, and of the dtype of a code; to none where the code is negative."""
 
 def hear(ear: Ear, inputs: Tensor | None, values: Tensor, /) -> bool:
     """Merge the figures of a site's values; False, and nothing, where the ear is not tuned to them."""

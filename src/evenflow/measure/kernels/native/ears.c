@@ -3,6 +3,7 @@
    Python function that does the same with more patience. */
 
 #include "ears.h"
+#include "views.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 enum { LIVE, READING, QUIET, ROOTED, FAULT };
 
 typedef struct {
-    PyObject *dtype, *shape; /* what it is tuned to; NULL before */
+    int dimensions; /* what it is tuned to; -1 before */
+    int64_t shape[MOST_DIMENSIONS];
     forward_task task;
     double *back;
     int64_t *flags;
@@ -31,9 +33,8 @@ typedef struct {
     PyObject *ear, *fallback;
 } reader;
 
-static PyObject *tensor_type, *ordered_dict, *minus_one, *home;
-static PyObject *s_dtype, *s_shape, *s_is_cpu, *s_is_contiguous, *s_data_ptr, *s_requires_grad, *s_grad_fn, *s_hooks,
-    *s_register, *s_grad, *s_version, *s_numel;
+static PyObject *ordered_dict, *minus_one, *home;
+static PyObject *s_requires_grad, *s_grad_fn, *s_hooks, *s_register, *s_grad, *s_version;
 
 static const char EAR[] = "evenflow.ear", TAP[] = "evenflow.tap", READER[] = "evenflow.reader";
 
@@ -49,26 +50,7 @@ static int is(PyObject *object, PyObject *name, PyObject *wanted)
     return found == wanted;
 }
 
-/* Where a tensor's entries lie, one behind the other in main memory; NULL where they do not. */
-static char *lying(PyObject *tensor)
-{
-    PyObject *answer = PyObject_CallMethodObjArgs(tensor, s_is_contiguous, NULL);
-    Py_XDECREF(answer);
-    if (answer != Py_True) {
-        PyErr_Clear();
-        return NULL;
-    }
-    answer = PyObject_CallMethodObjArgs(tensor, s_data_ptr, NULL);
-    if (answer == NULL) {
-        PyErr_Clear();
-        return NULL;
-    }
-    size_t at = PyLong_AsSize_t(answer);
-    Py_DECREF(answer);
-    return (char *)(uintptr_t)at;
-}
-
-static char *block_of(PyObject *tensor) { return is(tensor, s_is_cpu, Py_True) ? lying(tensor) : NULL; }
+static int is_tensor(PyObject *object) { return (PyObject *)Py_TYPE(object) == evenflow_tensor; }
 
 static int64_t number_of(PyObject *found)
 {
@@ -82,25 +64,19 @@ static int64_t entries(const ear *one) { return one->task.outer * one->task.unit
 /* Where the entries of a tensor lie that an ear is tuned to; NULL for any other. */
 static char *heard(const ear *one, PyObject *tensor)
 {
-    if ((PyObject *)Py_TYPE(tensor) != tensor_type || one->shape == NULL || !is(tensor, s_dtype, one->dtype))
+    view seen;
+    if (!is_tensor(tensor) || !evenflow_view(tensor, &seen) || seen.dtype != one->task.dtype ||
+        seen.dimensions != one->dimensions ||
+        memcmp(seen.shape, one->shape, (size_t)seen.dimensions * sizeof *seen.shape) != 0)
         return NULL;
-    PyObject *shape = PyObject_GetAttr(tensor, s_shape);
-    int same = shape == NULL ? -1 : PyObject_RichCompareBool(shape, one->shape, Py_EQ);
-    Py_XDECREF(shape);
-    if (same < 0) PyErr_Clear();
-    if (same != 1) return NULL;
-    char *at = block_of(tensor);
-    return at == NULL && entries(one) == 0 ? (char *)ANY : at;
+    return seen.entries == 0 ? (char *)ANY : seen.at;
 }
 
 static int is_long(const ear *one) { return entries(one) * item_size(one->task.dtype) > LONG_WORK; }
 
 static void free_ear(PyObject *capsule)
 {
-    ear *one = PyCapsule_GetPointer(capsule, EAR);
-    Py_XDECREF(one->dtype);
-    Py_XDECREF(one->shape);
-    PyMem_Free(one);
+    PyMem_Free(PyCapsule_GetPointer(capsule, EAR));
 }
 
 static PyObject *py_ear(PyObject *module, PyObject *flags)
@@ -111,6 +87,7 @@ static PyObject *py_ear(PyObject *module, PyObject *flags)
     ear *one = PyMem_Calloc(1, sizeof *one);
     if (one == NULL) return PyErr_NoMemory();
     one->flags = (int64_t *)(uintptr_t)at;
+    one->dimensions = -1;
     PyObject *capsule = PyCapsule_New(one, EAR, free_ear);
     if (capsule == NULL) PyMem_Free(one);
     return capsule;
@@ -119,10 +96,10 @@ static PyObject *py_ear(PyObject *module, PyObject *flags)
 static PyObject *py_tune(PyObject *module, PyObject *given)
 {
     (void)module;
-    PyObject *capsule, *dtype, *shape;
+    PyObject *capsule, *shape;
     Py_ssize_t outer, units, inner, bounds, out, marks;
     int code, tests_inputs;
-    if (!PyArg_ParseTuple(given, "OOOnnnipnnn:tune", &capsule, &dtype, &shape, &outer, &units, &inner, &code,
+    if (!PyArg_ParseTuple(given, "OO!nnnipnnn:tune", &capsule, &PyTuple_Type, &shape, &outer, &units, &inner, &code,
                           &tests_inputs, &bounds, &out, &marks))
         return NULL;
     ear *one = PyCapsule_GetPointer(capsule, EAR);
@@ -135,10 +112,12 @@ static PyObject *py_tune(PyObject *module, PyObject *given)
     one->task.out = (double *)out;
     one->task.marks = (uint8_t *)marks;
     one->back = one->task.out + FORWARD_FIGURES;
-    Py_XDECREF(one->dtype);
-    Py_XDECREF(one->shape);
-    one->dtype = Py_NewRef(dtype);
-    one->shape = code < 0 || dtype == Py_None ? NULL : Py_NewRef(shape);
+    one->dimensions = code < 0 || PyTuple_Size(shape) > MOST_DIMENSIONS ? -1 : (int)PyTuple_Size(shape);
+    for (int i = 0; i < one->dimensions; i++) one->shape[i] = PyLong_AsLongLong(PyTuple_GetItem(shape, i));
+    if (PyErr_Occurred()) {
+        one->dimensions = -1;
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -173,12 +152,12 @@ static int hear(ear *one, PyObject *inputs, PyObject *values)
 /* A gradient is of the shape and on the device of its tensor: if it is as large, it is the one. */
 static int hear_gradient(const ear *one, PyObject *gradient)
 {
-    if ((PyObject *)Py_TYPE(gradient) != tensor_type || one->shape == NULL || !is(gradient, s_dtype, one->dtype) ||
-        number_of(PyObject_CallMethodObjArgs(gradient, s_numel, NULL)) != entries(one))
+    view seen;
+    if (one->dimensions < 0 || !is_tensor(gradient) || !evenflow_view(gradient, &seen) ||
+        seen.dtype != one->task.dtype || seen.entries != entries(one))
         return 0;
-    if (entries(one) == 0) return 1;
-    const char *values = lying(gradient);
-    if (values == NULL) return 0;
+    if (seen.entries == 0) return 1;
+    const char *values = seen.at;
     float_mode mode = evenflow_keep_denormals();
     if (is_long(one)) {
         Py_BEGIN_ALLOW_THREADS
@@ -283,7 +262,7 @@ static PyObject *call_tap(PyObject *self, PyObject *given, PyObject *options)
         return PyObject_Call(checkpointed ? one->fallback : one->implementation, given, options);
     }
     PyObject *inputs = PyTuple_GetItem(given, 0);
-    if ((PyObject *)Py_TYPE(inputs) != tensor_type ||
+    if (!is_tensor(inputs) ||
         (is(inputs, s_requires_grad, Py_True) && !listen(inputs, one->hook)))
         return PyObject_Call(one->fallback, given, options);
     one->flags[QUIET]++;
@@ -361,10 +340,10 @@ static int moved(PyObject *parameters, const record *list, int64_t *versions)
     for (Py_ssize_t i = 0; i < PyList_Size(parameters); i++) {
         PyObject *one = PyList_GetItem(parameters, i);
         if (one == Py_None) continue;
-        int64_t at = number_of(PyObject_CallMethodObjArgs(one, s_data_ptr, NULL));
+        view seen;
         int64_t version = number_of(PyObject_GetAttr(one, s_version));
         if (PyErr_Occurred()) return -1;
-        if ((uint64_t)at != list[i].weight) answer |= 1;
+        if (!evenflow_view(one, &seen) || (uint64_t)(uintptr_t)seen.at != list[i].weight) answer |= 1;
         if (version != versions[i]) answer |= 2;
         versions[i] = version;
     }
@@ -443,7 +422,10 @@ static PyObject *find(PyObject *parameters, record *list, sight *sights)
         if (gradient != Py_None) {
             sights[i].version = number_of(PyObject_GetAttr(gradient, s_version));
             PyErr_Clear();
-            if ((PyObject *)Py_TYPE(gradient) == tensor_type) list[i].gradient = (uint64_t)(uintptr_t)lying(gradient);
+            view seen;
+            if (is_tensor(gradient) && evenflow_view(gradient, &seen) && seen.entries == list[i].number &&
+                seen.dtype == (int)list[i].gradient_dtype)
+                list[i].gradient = (uint64_t)(uintptr_t)seen.at;
             sights[i].pointer = list[i].gradient;
             sights[i].digest = digest(sights[i].pointer, list + i);
             if (list[i].gradient == 0 && list[i].number > 0) {
@@ -498,8 +480,9 @@ static PyObject *py_touched(PyObject *module, PyObject *given)
         if (!answer && gradient != Py_None) {
             answer = number_of(PyObject_GetAttr(gradient, s_version)) != seen->version;
             if (!answer && seen->pointer != 0) {
-                int64_t at = number_of(PyObject_CallMethodObjArgs(gradient, s_data_ptr, NULL));
-                answer = (uint64_t)at != seen->pointer || digest(seen->pointer, (record *)records + i) != seen->digest;
+                view now;
+                answer = !evenflow_view(gradient, &now) || (uint64_t)(uintptr_t)now.at != seen->pointer ||
+                         digest(seen->pointer, (record *)records + i) != seen->digest;
             }
             PyErr_Clear();
         }
@@ -522,13 +505,10 @@ static int take(PyObject **to, const char *module, const char *attribute)
 int evenflow_start_ears(void)
 {
     minus_one = PyLong_FromLong(-1);
-    return minus_one != NULL && take(&tensor_type, "torch", "Tensor") &&
-           take(&ordered_dict, "collections", "OrderedDict") &&
-           name(&home, "evenflow.measure.kernels._native") && name(&s_dtype, "dtype") && name(&s_shape, "shape") && name(&s_is_cpu, "is_cpu") &&
-           name(&s_is_contiguous, "is_contiguous") && name(&s_data_ptr, "data_ptr") &&
-           name(&s_requires_grad, "requires_grad") && name(&s_grad_fn, "grad_fn") &&
-           name(&s_hooks, "_backward_hooks") && name(&s_register, "_register_hook_dict") && name(&s_grad, "grad") &&
-           name(&s_version, "_version") && name(&s_numel, "numel");
+    return minus_one != NULL && evenflow_start_views() && take(&ordered_dict, "collections", "OrderedDict") &&
+           name(&home, "evenflow.measure.kernels._native") && name(&s_requires_grad, "requires_grad") &&
+           name(&s_grad_fn, "grad_fn") && name(&s_hooks, "_backward_hooks") &&
+           name(&s_register, "_register_hook_dict") && name(&s_grad, "grad") && name(&s_version, "_version");
 }
 
 PyMethodDef evenflow_ear_methods[] = {
