@@ -87,12 +87,14 @@ class Bank:
         self._starts: list[int] = []
         self._windows: NDArray[np.int64] = np.zeros((0, _WINDOW), dtype=np.int64)
         self._windows_at: int = self._windows.ctypes.data
+        self._sums_at: int = self.sums.ctypes.data
         self._apart: list[Slot] = []  # those with a tensor of their own
 
     def add(self, slot: Slot) -> Slot:
         """Give a slot its row."""
         if len(self.slots) == len(self.sums):
             self.sums = np.concatenate([self.sums, np.zeros_like(self.sums)])
+            self._sums_at = self.sums.ctypes.data
         slot.row = len(self.slots)
         slot.ear = None if native is None else native.ear(self._flags.ctypes.data)
         self.sums[slot.row, SILENT:] = np.nan
@@ -138,6 +140,24 @@ class Bank:
             if logits is not None:
                 torch.maximum(out[_LARGEST], logits.detach().max().to(torch.float64), out=out[_LARGEST])
                 out[5] += 1
+
+    @property
+    def direct(self) -> bool:
+        """Whether all of the step's sums stand in the one array, as the native kernel has left them."""
+        return native is not None and self.sample is None and not self._apart
+
+    def move(self, to: int) -> None:
+        """Count the silent units, put the sums at an address and start the next step from nothing; if `direct`."""
+        native.move_sums(  # pyright: ignore[reportOptionalMemberAccess]
+            to,
+            self._sums_at,
+            len(self.slots),
+            SUMS,
+            self._windows_at,
+            len(self._marked),
+            self.window,
+            SILENT,
+        )
 
     def gather(self) -> NDArray[np.float64]:
         """The sums of the step, of shape (slots, 12); one transfer for each device that is not this one."""
@@ -217,7 +237,7 @@ class Bank:
 
     def _tune(self, slot: Slot) -> None:
         """Tell the native kernel where the numbers of a slot lie."""
-        if native is None or slot.dtype is None:
+        if native is None or slot.dtype is None or slot.shape is None:
             return
         slopes = slot.slopes
         edges = _NOTHING

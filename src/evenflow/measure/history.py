@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,21 @@ class Layout:
     flat_known: tuple[bool, ...]
     sampled: bool = False
     """Whether only some rows were read, and the standard errors are known."""
+
+    @cached_property
+    def signals(self) -> int:
+        """Bytes of the slots' sums."""
+        return len(self.slots) * SUMS * 8
+
+    @cached_property
+    def size(self) -> int:
+        """Numbers of the slots' sums and of the parameters."""
+        return len(self.slots) * SUMS + len(self.entries) * len(COLUMNS)
+
+    @cached_property
+    def merges(self) -> bool:
+        """Whether some slots are a part of others."""
+        return any(slot.merged_into is not None for slot in self.slots)
 
     def blocks(self, numbers: NDArray[np.float64]) -> Iterator[Block]:
         """The figures of (steps, numbers) recorded vectors."""
@@ -75,6 +91,7 @@ class History:
     _block: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     """Room for the next steps, of which the first `_free` rows are taken."""
     _free: int = 0
+    _block_at: int = 0
 
     def add(
         self,
@@ -92,24 +109,32 @@ class History:
                 sums of their spread.
             rest: the loss, 1 where it was given, and the loss scale.
         """
-        if layout is not self._layout or self._free == len(self._block):
-            self._layout, self._free = layout, 0
-            self._block = np.empty((_BLOCK, sum(part.size for part in parts) + _REST))
-        vector = self._block[self._free]
-        self._free += 1
-        vector[:_REST] = rest
+        self.room(step, layout, sum(part.size for part in parts), rest)
+        vector = self.vectors[-1]
         start = _REST
         for part in parts:
             end = start + part.size
             vector[start:end].reshape(part.shape)[...] = part
             start = end
+
+    def room(self, step: int, layout: Layout, size: int, rest: tuple[float, float, float]) -> int:
+        """Take in the rest of one recorded step, and say at which address its parts belong, `size` numbers."""
+        if self._bytes > _LIMIT and len(self.steps) > 2 * self.unwritten:
+            self._thin()
+        if layout is not self._layout or self._free == len(self._block):
+            self._layout, self._free = layout, 0
+            self._block = np.empty((_BLOCK, size + _REST))
+            self._block_at = self._block.ctypes.data
+        vector = self._block[self._free]
+        vector[0], vector[1], vector[2] = rest
+        width = vector.nbytes
+        self._free += 1
         self.steps.append(step)
         self.vectors.append(vector)
         self.layouts.append(layout)
-        self._bytes += vector.nbytes
+        self._bytes += width
         self.unwritten += 1
-        if self._bytes > _LIMIT and len(self.steps) > 2 * self.unwritten:
-            self._thin()
+        return self._block_at + (self._free - 1) * width + _REST * 8
 
     def _thin(self) -> None:
         self.thinned = True

@@ -61,6 +61,7 @@ class Parameters:
         self.sharded = any(map(is_sharded, self._every))
         self._records: NDArray[np.int64] = np.zeros((len(self.entries), _FIELDS), dtype=np.int64)
         self._at: int = self._records.ctypes.data
+        self._bytes = len(self.entries) * len(COLUMNS) * 8
         self.figures: NDArray[np.float64] = self._records.view(np.float64)[:, _FIGURES]
         self._snapshots: list[Tensor | None] = [None] * len(self.entries)
         # What the kernel reads, None at the place of what it does not, and the places of these others.
@@ -85,6 +86,12 @@ class Parameters:
             self.figures.fill(np.nan)
         else:
             native.reset(self._at, len(self.entries))
+
+    def move(self, to: int) -> int:
+        """Put the figures at an address and start the next step from nothing; the address behind them."""
+        self.has_read = self._is_current = self._is_before = False
+        native.move_records(to, self._at, len(self.entries))  # pyright: ignore[reportOptionalMemberAccess]
+        return to + self._bytes
 
     def take_over(self, others: Sequence[Parameters]) -> None:
         """Go on from what groups that held these parameters before have read in this step."""

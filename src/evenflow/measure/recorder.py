@@ -105,6 +105,8 @@ class Recorder:
         self._step_began = 0.0
         self.step = 0
         self.flags = np.zeros(FLAGS, dtype=np.int64)
+        self._flags = self.flags.data  # a number of which is read in half the time
+        self._arrivals: list[Callable[[Tensor], None]] = []  # hooks of the model's outputs
         self.on = self.backward = self.root_called = False
         self.live = 0
         self.passes = 0
@@ -140,29 +142,29 @@ class Recorder:
     @property
     def live(self) -> int:
         """The thread whose forward pass is being recorded; 0 for none."""
-        return int(self.flags[LIVE])
+        return self._flags[LIVE]
 
     @live.setter
     def live(self, value: int) -> None:
-        self.flags[LIVE] = value
+        self._flags[LIVE] = value
 
     @property
     def root_called(self) -> bool:
         """Whether the model is called as a whole, and not only parts of it."""
-        return bool(self.flags[ROOTED])
+        return self._flags[ROOTED] != 0
 
     @root_called.setter
     def root_called(self, value: bool) -> None:
-        self.flags[ROOTED] = value
+        self._flags[ROOTED] = value
 
     @property
     def backward(self) -> bool:
         """Whether a backward pass is being recorded."""
-        return bool(self.flags[READING])
+        return self._flags[READING] != 0
 
     @backward.setter
     def backward(self, value: bool) -> None:
-        self.flags[READING] = value
+        self._flags[READING] = value
 
     def attach(self) -> None:
         """Begin to listen."""
@@ -291,11 +293,13 @@ class Recorder:
         try:
             tensors = [output] if isinstance(output, Tensor) else tensors_in(output)
             heard = [tensor for tensor in tensors if tensor.requires_grad]
-            for place, tensor in enumerate(heard):
-                listen(tensor, functools.partial(self.arrived, place=place), self._taps.leaf_hooks)
+            while len(self._arrivals) < len(heard):
+                self._arrivals.append(functools.partial(self.arrived, place=len(self._arrivals)))
+            for tensor, hook in zip(heard, self._arrivals, strict=False):
+                listen(tensor, hook, self._taps.leaf_hooks)
             if self._replay is not None:
                 self._replay.end(len(heard))
-                if self.origin is None and self.flags[FAULT]:
+                if self.origin is None and self._flags[FAULT]:
                     self._trace(backward=False)
         except Exception as error:
             self.fail(error)
@@ -396,11 +400,11 @@ class Recorder:
                 self._sizes[id(optimiser)] = size
                 self._sort_again()
             group = self._group(optimiser)
-            if not closure:
+            if not closure and self._traced.waiting:
                 self._traced.check(self.root_called or bool(self._bank.sums[:, 0].any()))
             if not closure and group.changed:
                 group.read_gradients("clipped" if group.has_read else "accumulated")
-            if self.flags[FAULT] and self._replay is not None and self.origin is None:
+            if self._flags[FAULT] and self._replay is not None and self.origin is None:
                 self._trace(backward=not closure)
             group.before()
             self._heard = True
@@ -545,7 +549,8 @@ class Recorder:
             handle.remove()
         self._handles.clear()
 
-    def _begin_step(self) -> None:
+    def _begin_step(self, clean: bool = False) -> None:
+        """The next step begins; after `clean` the bank and the parameters stand at nothing already."""
         if self.budget is None:
             due = self.step % self._every == 0
         else:
@@ -554,56 +559,74 @@ class Recorder:
         self.on = self.failure is None and due
         self._stepped.clear()
         self._loss, self._scale = None, math.nan
-        self.flags[FAULT] = 0
+        self._flags[FAULT] = 0
         if self.on:
-            self._bank.begin()
+            if not clean:
+                self._bank.begin()
+                for group in self._groups.values():
+                    group.begin()
             self._traced.begin()
             for slot, slopes in self._taps.learned():
                 self._bank.change(slot, slopes)
-            for group in self._groups.values():
-                group.begin()
 
     def _end_step(self) -> None:
-        self._flush()
+        clean = self._flush()
         if self.budget is not None:
             self.budget.took(time.perf_counter() - self._step_began)
             if self._ranks is None:
                 self.budget.every = self.budget.proposal
         self.step += 1
-        self._begin_step()
+        self._begin_step(clean)
 
-    def _flush(self) -> None:
-        """Keep what this step has brought, if it brought anything."""
+    def _flush(self) -> bool:
+        """Keep what this step has brought, if it brought anything; whether that has left nothing behind."""
         self._taps.release()
         if self._replay is not None:
             self._replay.forget()
         if not self.on:
-            return
+            return False
         if not self._heard and self._ranks is None:
-            return
+            return False
         self._heard = False
         groups = self._parameters()
         self._traced.merge()
-        sums = self._bank.gather()
-        for group in groups if self._micro_batches else ():
-            group.finish()
-        if self._layout is None:
-            self._layout = Layout(
+        layout = self._layout
+        if layout is None:
+            layout = self._layout = Layout(
                 tuple(self._bank.slots),
                 tuple(entry for group in groups for entry in group.entries),
                 tuple(slot.slopes is not None for slot in self._bank.slots),
                 self._bank.sample is not None,
             )
+        clean = self._ranks is None and not self._micro_batches and self._bank.direct and not layout.merges
+        if clean:
+            place = self.history.room(self.step, layout, layout.size, self._rest())
+            self._bank.move(place)
+            place += layout.signals
+            for group in groups:
+                place = group.move(place)
+        else:
+            self._gather(layout, groups)
+        if self._written is not None and time.monotonic() >= self._next_writing:
+            self.write()
+        return clean
+
+    def _gather(self, layout: Layout, groups: Collection[Parameters]) -> None:
+        """Keep a step whose figures come from several places."""
+        sums = self._bank.gather()
+        for group in groups if self._micro_batches else ():
+            group.finish()
         if self._ranks is not None:
-            self._share(self._ranks, self._layout, groups, sums)
+            self._share(self._ranks, layout, groups, sums)
         self._bank.silence()
         parts = [sums, *(group.figures for group in groups)]
         if self._bank.sample is not None:
             parts.append(self._bank.sample.of(len(self._bank.slots)))
-        loss = (math.nan, math.nan) if self._loss is None else (float(self._loss), 1.0)
-        self.history.add(self.step, self._layout, parts, (*loss, self._scale))
-        if self._written is not None and time.monotonic() >= self._next_writing:
-            self.write()
+        self.history.add(self.step, layout, parts, self._rest())
+
+    def _rest(self) -> tuple[float, float, float]:
+        """The loss, whether it is known, and the loss scale."""
+        return (math.nan if self._loss is None else float(self._loss), float(self._loss is not None), self._scale)
 
     def _share(
         self, ranks: Ranks, layout: Layout, groups: Collection[Parameters], sums: NDArray[np.float64]

@@ -78,6 +78,8 @@ class Listener(Protocol):
 
 def listen(tensor: Tensor, hook: Callable[[Tensor], None], leaves: list[Any]) -> None:
     """Call `hook` with the gradient of a tensor; handles of hooks that would outlive the graph go into `leaves`."""
+    if native is not None and native.listen(tensor, hook):
+        return
     function = tensor.grad_fn
     if function is None:
         leaves.append(tensor.register_hook(hook))

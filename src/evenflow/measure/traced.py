@@ -83,13 +83,16 @@ class Traced:
                 self._told[message] = True
                 self.listener.warn(message)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `check` is to be asked."""
+        return self._unheard >= 0
+
     def check(self, heard: bool) -> None:
         """Say once what is missing where two steps end of which no forward pass was heard, and something is compiled.
 
         One may be the step in the middle of which the probe was attached.
         """
-        if self._unheard < 0:
-            return
         if heard or self.graphs or self.taps.model not in self.taps.tapped:  # or another probe hears it
             self._unheard = -1
             return

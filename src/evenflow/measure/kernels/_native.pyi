@@ -75,6 +75,14 @@ def silent(sites: int, number: int, window: int, place: int, /) -> None:
     sample and samples seen.
     """
 
+def move_sums(
+    to: int, sums: int, slots: int, width: int, sites: int, number: int, window: int, place: int, /
+) -> None:
+    """`silent`, and then copy the sums, `width` a slot, to the address `to`; the first `place` of a slot become 0."""
+
+def move_records(to: int, records: int, number: int, /) -> None:
+    """Copy the seven figures of every record to the address `to`; they become NaN."""
+
 def ear(flags: int, /) -> Ear:
     """A new ear, not tuned to anything; it sets the fifth of the flags where something is not finite."""
 
@@ -101,6 +109,9 @@ def hear_gradient(ear: Ear, gradient: Tensor, /) -> bool:
 
 def reader(ear: Ear, flags: int, fallback: Callable[[Tensor], None], /) -> Callable[[Tensor], None]:
     """The hook that reads a gradient by an ear while the second of the flags is set; else `fallback` does."""
+
+def listen(tensor: Tensor, hook: Callable[[Tensor], None], /) -> bool:
+    """Have a hook called with the gradient of a tensor; False, and nothing, where it is a leaf or has hooks."""
 
 def tap(
     flags: int, implementation: Callable[..., Any], fallback: Callable[..., Any], /

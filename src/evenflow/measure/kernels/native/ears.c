@@ -252,6 +252,16 @@ static int listen(PyObject *tensor, PyObject *hook)
     return done;
 }
 
+static PyObject *py_listen(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    (void)module;
+    if (number != 2) {
+        PyErr_SetString(PyExc_TypeError, "listen(tensor, hook) takes 2 arguments");
+        return NULL;
+    }
+    return PyBool_FromLong(listen(given[0], given[1]));
+}
+
 static PyObject *call_tap(PyObject *self, PyObject *given, PyObject *options)
 {
     tap *one = PyCapsule_GetPointer(self, TAP);
@@ -519,6 +529,8 @@ PyMethodDef evenflow_ear_methods[] = {
     {"hear_gradient", (PyCFunction)(void (*)(void))py_hear_gradient, METH_FASTCALL,
      "Merge the figures of a site's gradient; False where the ear is not tuned to it."},
     {"reader", py_reader, METH_VARARGS, "The hook that reads a gradient by an ear."},
+    {"listen", (PyCFunction)(void (*)(void))py_listen, METH_FASTCALL,
+     "Have a hook read the gradient of a tensor; False where the tensor is a leaf or has hooks."},
     {"tap", py_tap, METH_VARARGS, "A callable around a module's implementation."},
     {"settle", py_settle, METH_VARARGS, "Let a tap hear by an ear of its own."},
     {"before", py_before, METH_VARARGS, "The weights as a step finds them; False where they lie elsewhere."},

@@ -208,6 +208,14 @@ void evenflow_pass(record *list, int64_t number, void (*pass)(record *), int pha
     evenflow_restore(mode);
 }
 
+static void reset(record *list, int64_t number)
+{
+    for (record *one = list; one < list + number; one++) {
+        one->weight_squares = one->nonfinite = one->update_squares = NAN;
+        for (int phase = 0; phase < PHASES; phase++) one->gradient_squares[phase] = NAN;
+    }
+}
+
 static PyObject *py_reset(PyObject *module, PyObject *const *given, Py_ssize_t number)
 {
     record *list;
@@ -216,17 +224,31 @@ static PyObject *py_reset(PyObject *module, PyObject *const *given, Py_ssize_t n
     if (!counted(number, 2, "reset(records, number)") || !address(given[0], &list) ||
         !size(given[1], "number", &length))
         return NULL;
-    for (int64_t i = 0; i < length; i++) {
-        list[i].weight_squares = list[i].nonfinite = list[i].update_squares = NAN;
-        for (int phase = 0; phase < PHASES; phase++) list[i].gradient_squares[phase] = NAN;
-    }
+    reset(list, length);
     Py_RETURN_NONE;
 }
 
-/* Whether a snapshot still holds the weights' bits: in every 64th cache line, another one each turn. */
+static PyObject *py_move_records(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    double *to;
+    record *list;
+    int64_t length;
+    (void)module;
+    if (!counted(number, 3, "move_records(to, records, number)") || !address(given[0], &to) ||
+        !address(given[1], &list) || !size(given[2], "number", &length))
+        return NULL;
+    enum { FIGURES = PHASES + 3 };
+    for (int64_t i = 0; i < length; i++)
+        memcpy(to + i * FIGURES, &list[i].weight_squares, FIGURES * sizeof *to);
+    reset(list, length);
+    Py_RETURN_NONE;
+}
+
+/* Whether a snapshot still holds the weights' bits: in one cache line of each 32 KiB, another one each turn. More would
+   touch every page of both, which costs more than all else here. */
 static int same_bits(const record *one, int64_t turn)
 {
-    enum { LINE = 64, LINES = 64, STRIDE = LINES * LINE };
+    enum { LINE = 64, LINES = 512, STRIDE = LINES * LINE };
     const char *weights = (const char *)(uintptr_t)one->weight, *snapshot = (const char *)(uintptr_t)one->snapshot;
     int64_t bytes = one->number * item_size((int)one->weight_dtype);
     if (weights == NULL || snapshot == NULL) return 1;
@@ -257,16 +279,9 @@ typedef struct {
     double entries, seen; /* entries of one sample; samples in the window that fills */
 } marked;
 
-static PyObject *py_silent(PyObject *module, PyObject *const *given, Py_ssize_t number)
+static void silent(marked *list, int64_t number, int64_t window, int64_t place)
 {
-    marked *list;
-    int64_t length, window, place;
-    (void)module;
-    if (!counted(number, 4, "silent(sites, number, window, place)") || !address(given[0], &list) ||
-        !size(given[1], "number", &length) || !size(given[2], "window", &window) || !size(given[3], "place", &place))
-        return NULL;
-    for (int64_t i = 0; i < length; i++) {
-        marked *one = list + i;
+    for (marked *one = list; one < list + number; one++) {
         int64_t live = 0, open = 0;
         one->seen += one->sums[COUNT] / one->entries;
         if (one->seen >= (double)window) {
@@ -283,6 +298,34 @@ static PyObject *py_silent(PyObject *module, PyObject *const *given, Py_ssize_t 
         one->sums[place] = one->full ? 1 - (double)live / (double)one->units : NAN;
         one->sums[place + 1] = one->full ? 1 - (double)open / (double)one->units : NAN;
     }
+}
+
+static PyObject *py_silent(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    marked *list;
+    int64_t length, window, place;
+    (void)module;
+    if (!counted(number, 4, "silent(sites, number, window, place)") || !address(given[0], &list) ||
+        !size(given[1], "number", &length) || !size(given[2], "window", &window) || !size(given[3], "place", &place))
+        return NULL;
+    silent(list, length, window, place);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_move_sums(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    double *to, *sums;
+    marked *list;
+    int64_t slots, width, length, window, place;
+    (void)module;
+    if (!counted(number, 8, "move_sums(to, sums, slots, width, sites, number, window, place)") ||
+        !address(given[0], &to) || !address(given[1], &sums) || !size(given[2], "slots", &slots) ||
+        !size(given[3], "width", &width) || !address(given[4], &list) || !size(given[5], "number", &length) ||
+        !size(given[6], "window", &window) || !size(given[7], "place", &place))
+        return NULL;
+    silent(list, length, window, place);
+    memcpy(to, sums, (size_t)(slots * width) * sizeof *to);
+    for (int64_t i = 0; i < slots; i++) memset(sums + i * width, 0, (size_t)place * sizeof *sums);
     Py_RETURN_NONE;
 }
 
@@ -340,6 +383,8 @@ static PyMethodDef methods[] = {
     {"backward", FAST(py_backward), "Merge count, squares and non-finite entries of one gradient."},
     {"reset", FAST(py_reset), "Make every figure of the records NaN."},
     {"silent", FAST(py_silent), "The shares of units that are dead and flat over their windows."},
+    {"move_sums", FAST(py_move_sums), "The same, then the sums of a step to where they are kept, and from 0 again."},
+    {"move_records", FAST(py_move_records), "The figures of a step to where they are kept, and from NaN again."},
     {"level", py_level, METH_NOARGS, "Instructions in use: \"avx512\", \"avx2\" or \"baseline\"."},
     {"use", py_use, METH_O, "Switch to a level by name; ValueError where the machine lacks it."},
     {NULL, NULL, 0, NULL},
