@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from evenflow.errors import SpecError, StoreError
-from evenflow.measure import bank, clock, parameters, recorder, taps
+from evenflow.measure import bank, clock, history, parameters, recorder, taps
 from evenflow.measure.recorder import Recorder
 from evenflow.record.store import Store
 from evenflow.watch.probe import Probe, ProbeWarning
@@ -241,9 +241,10 @@ def test_tracing_the_model_tells_the_probe_nothing(tmp_path):
 # A probe that breaks.
 
 PARTS = [
-    *((bank.Bank, name) for name in ("forward", "backward", "gather", "begin", "silence", "add", "_prepare")),
-    *((parameters.Parameters, name) for name in ("before", "after", "read_gradients", "begin", "_find")),
-    *((taps.Taps, name) for name in ("_called_site", "_placed", "listen", "release", "learned", "depth")),
+    *((bank.Bank, name) for name in ("forward", "backward", "move", "add", "_prepare")),
+    *((parameters.Parameters, name) for name in ("ready", "after", "read_gradients", "move", "_find")),
+    *((taps.Taps, name) for name in ("_called_site", "_placed", "listen", "learned", "depth")),
+    (history.History, "room"),
     *((Recorder, name) for name in ("_concerns", "wanted", "_flush", "_begin_backward", "_sort_parameters")),
     (taps.Site, "slot"),
 ]

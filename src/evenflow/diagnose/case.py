@@ -110,4 +110,6 @@ class Case:
         try:
             return self.series("loss", "loss")
         except MissingError:
-            raise MissingError("the loss was not recorded; hand it to the probe with probe.loss(loss)") from None
+            raise MissingError(
+                "the loss was not recorded; hand it to the probe with probe.loss(loss)"
+            ) from None

@@ -146,10 +146,16 @@ class Bank:
         """Whether all of the step's sums stand in the one array, as the native kernel has left them."""
         return native is not None and self.sample is None and not self._apart
 
-    def move(self, to: int) -> None:
-        """Count the silent units, put the sums at an address and start the next step from nothing; if `direct`."""
+    def move(self, to: int, loss: float, given: float, scale: float) -> int:
+        """Count the silent units, put what a step begins with and the sums at an address; the next starts from nothing.
+
+        Only if `direct`; the address behind them is returned.
+        """
         native.move_sums(  # pyright: ignore[reportOptionalMemberAccess]
             to,
+            loss,
+            given,
+            scale,
             self._sums_at,
             len(self.slots),
             SUMS,
@@ -158,6 +164,7 @@ class Bank:
             self.window,
             SILENT,
         )
+        return to + (3 + len(self.slots) * SUMS) * 8
 
     def gather(self) -> NDArray[np.float64]:
         """The sums of the step, of shape (slots, 12); one transfer for each device that is not this one."""

@@ -7,8 +7,10 @@ are worked out for all steps of one layout at once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +42,6 @@ class Layout:
     """Whether only some rows were read, and the standard errors are known."""
 
     @cached_property
-    def signals(self) -> int:
-        """Bytes of the slots' sums."""
-        return len(self.slots) * SUMS * 8
-
-    @cached_property
     def size(self) -> int:
         """Numbers of the slots' sums and of the parameters."""
         return len(self.slots) * SUMS + len(self.entries) * len(COLUMNS)
@@ -73,25 +70,49 @@ class Layout:
         )
 
 
-@dataclass
-class History:
-    """The recorded steps of one run."""
+@dataclass(slots=True, eq=False)
+class _Part:
+    """Steps of one layout, behind one another in one array.
 
-    run: Run
-    statistics: Collection[str] | None = None
-    """The columns of the table; all when left out."""
-    unwritten: int = 0
-    """The last so many steps have not been taken yet."""
-    steps: list[int] = field(default_factory=list)
-    vectors: list[NDArray[np.float64]] = field(default_factory=list)
-    layouts: list[Layout] = field(default_factory=list)
-    thinned: bool = False
-    _bytes: int = 0
-    _layout: Layout | None = None
-    _block: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
-    """Room for the next steps, of which the first `_free` rows are taken."""
-    _free: int = 0
-    _block_at: int = 0
+    Args:
+        layout: of all its steps.
+        numbers: matrix of (steps, numbers), more than are taken.
+        address: of the next step's numbers.
+        end: where there is room no more.
+    """
+
+    layout: Layout
+    numbers: NDArray[np.float64]
+    address: int
+    end: int
+
+    @property
+    def taken(self) -> NDArray[np.float64]:
+        """The numbers of the steps that are there."""
+        return self.numbers[: len(self.numbers) - (self.end - self.address) // self.numbers.strides[0]]
+
+
+class History:
+    """The recorded steps of one run.
+
+    Args:
+        run: the run.
+        statistics: the columns of the table; all when left out.
+
+    Attributes:
+        steps: their numbers.
+        unwritten: the last so many have not been taken yet.
+        thinned: whether memory ran out, and every second of the steps was dropped.
+    """
+
+    def __init__(self, run: Run, statistics: Collection[str] | None = None) -> None:
+        self.run = run
+        self.statistics = statistics
+        self.steps: list[int] = []
+        self.unwritten = 0
+        self.thinned = False
+        self._parts: list[_Part] = []
+        self._last: _Part | None = None
 
     def add(
         self,
@@ -100,7 +121,7 @@ class History:
         parts: Sequence[NDArray[np.float64]],
         rest: tuple[float, float, float],
     ) -> None:
-        """Take in one recorded step; when memory runs out every second of the steps is dropped.
+        """Take in one recorded step.
 
         Args:
             step: its number.
@@ -109,39 +130,42 @@ class History:
                 sums of their spread.
             rest: the loss, 1 where it was given, and the loss scale.
         """
-        self.room(step, layout, sum(part.size for part in parts), rest)
-        vector = self.vectors[-1]
-        start = _REST
-        for part in parts:
-            end = start + part.size
-            vector[start:end].reshape(part.shape)[...] = part
-            start = end
+        self.room(step, layout, sum(part.size for part in parts))
+        assert self._last is not None
+        self._last.taken[-1] = np.concatenate([rest, *(part.ravel() for part in parts)])
 
-    def room(self, step: int, layout: Layout, size: int, rest: tuple[float, float, float]) -> int:
-        """Take in the rest of one recorded step, and say at which address its parts belong, `size` numbers."""
-        if self._bytes > _LIMIT and len(self.steps) > 2 * self.unwritten:
-            self._thin()
-        if layout is not self._layout or self._free == len(self._block):
-            self._layout, self._free = layout, 0
-            self._block = np.empty((_BLOCK, size + _REST))
-            self._block_at = self._block.ctypes.data
-        vector = self._block[self._free]
-        vector[0], vector[1], vector[2] = rest
-        width = vector.nbytes
-        self._free += 1
+    def room(self, step: int, layout: Layout, size: int) -> int:
+        """Take in a step whose numbers, the rest and then `size` others, are put at the address that is given."""
+        part = self._last
+        if part is None or part.layout is not layout or part.address == part.end:
+            part = self._open(layout, size + _REST)
         self.steps.append(step)
-        self.vectors.append(vector)
-        self.layouts.append(layout)
-        self._bytes += width
         self.unwritten += 1
-        return self._block_at + (self._free - 1) * width + _REST * 8
+        address = part.address
+        part.address += part.numbers.strides[0]
+        return address
+
+    def _open(self, layout: Layout, width: int) -> _Part:
+        """Room for more steps; when memory runs out every second of the steps is dropped."""
+        if sum(part.taken.nbytes for part in self._parts) > _LIMIT and len(self.steps) > 2 * self.unwritten:
+            self._thin()
+        numbers = np.empty((_BLOCK, width))
+        begin = numbers.ctypes.data
+        self._last = _Part(layout, numbers, begin, begin + numbers.nbytes)
+        self._parts.append(self._last)
+        return self._last
 
     def _thin(self) -> None:
         self.thinned = True
-        for part in (self.steps, self.vectors, self.layouts):
-            del part[1 : len(part) - self.unwritten : 2]
-        self.vectors = [vector.copy() for vector in self.vectors]  # what was dropped held on to its block
-        self._bytes = sum(vector.nbytes for vector in self.vectors)
+        kept = np.ones(len(self.steps), dtype=bool)
+        kept[1 : len(kept) - self.unwritten : 2] = False
+        start = 0
+        for place, part in enumerate(self._parts):
+            numbers = part.taken
+            numbers = numbers[kept[start : start + len(numbers)]]
+            start += len(part.taken)
+            self._parts[place] = _Part(part.layout, numbers, 0, 0)
+        self.steps = [step for step, is_kept in zip(self.steps, kept, strict=True) if is_kept]
 
     def take(self) -> Table:
         """The rows of the steps that have not been taken yet."""
@@ -151,20 +175,19 @@ class History:
 
     def table(self, start: int = 0) -> Table:
         """All rows, or those of the recorded steps from number `start` on."""
-        parts: list[tuple[NDArray[np.int64], Block]] = []
-        first = start
-        while first < len(self.steps):
-            last = first
-            while last < len(self.steps) and self.layouts[last] is self.layouts[first]:
-                last += 1
-            numbers = np.stack(self.vectors[first:last])
-            steps = np.array(self.steps[first:last], dtype=np.int64)
-            with np.errstate(all="ignore"):  # 0/0 is NaN: not measured
-                parts.extend((steps, block) for block in self.layouts[first].blocks(numbers))
-            first = last
+        found: list[tuple[NDArray[np.int64], Block]] = []
+        first = 0
+        for layout, parts in groupby(self._parts, key=attrgetter("layout")):
+            numbers = np.concatenate([part.taken for part in parts])
+            skipped = max(start - first, 0)
+            steps = np.array(self.steps[first : first + len(numbers)][skipped:], dtype=np.int64)
+            first += len(numbers)
+            if len(steps):
+                with np.errstate(all="ignore"):  # 0/0 is NaN: not measured
+                    found.extend((steps, block) for block in layout.blocks(numbers[skipped:]))
         if self.statistics is not None:
-            parts = [(steps, self._chosen(block)) for steps, block in parts]
-        return _table(self.run, parts)
+            found = [(steps, self._chosen(block)) for steps, block in found]
+        return _table(self.run, found)
 
     def _chosen(self, block: Block) -> Block:
         sites, phase, figures = block

@@ -174,6 +174,18 @@ class Parameters:
         strided = native.gradients(self._plain, self._at, self._sights_at, phase, self._flags_at)
         return [*self._others, *strided] if strided else self._others
 
+    def ready(self) -> bool:
+        """The weights as the optimiser finds them, where the gradients are what they were when last read.
+
+        False, and nothing is read, where they are others or where not all is as before.
+        """
+        if native is None or not self._rolled or not self._is_current or self.sharded or self._others:
+            return False
+        if not native.ready(self._plain, self._at, self._sights_at, self._versions_at, self._turn):
+            return False
+        self._is_before, self._rolled = True, False
+        return True
+
     def before(self) -> None:
         """The weights as the optimiser finds them."""
         self._is_before = True

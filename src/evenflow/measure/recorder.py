@@ -402,11 +402,13 @@ class Recorder:
             group = self._group(optimiser)
             if not closure and self._traced.waiting:
                 self._traced.check(self.root_called or bool(self._bank.sums[:, 0].any()))
-            if not closure and group.changed:
+            ready = not closure and group.ready()
+            if not closure and not ready and group.changed:
                 group.read_gradients("clipped" if group.has_read else "accumulated")
             if self._flags[FAULT] and self._replay is not None and self.origin is None:
                 self._trace(backward=not closure)
-            group.before()
+            if not ready:
+                group.before()
             self._heard = True
         except Exception as error:
             self.fail(error)
@@ -580,7 +582,8 @@ class Recorder:
 
     def _flush(self) -> bool:
         """Keep what this step has brought, if it brought anything; whether that has left nothing behind."""
-        self._taps.release()
+        if self._taps.leaf_hooks:
+            self._taps.release()
         if self._replay is not None:
             self._replay.forget()
         if not self.on:
@@ -600,9 +603,7 @@ class Recorder:
             )
         clean = self._ranks is None and not self._micro_batches and self._bank.direct and not layout.merges
         if clean:
-            place = self.history.room(self.step, layout, layout.size, self._rest())
-            self._bank.move(place)
-            place += layout.signals
+            place = self._bank.move(self.history.room(self.step, layout, layout.size), *self._rest())
             for group in groups:
                 place = group.move(place)
         else:
@@ -626,7 +627,11 @@ class Recorder:
 
     def _rest(self) -> tuple[float, float, float]:
         """The loss, whether it is known, and the loss scale."""
-        return (math.nan if self._loss is None else float(self._loss), float(self._loss is not None), self._scale)
+        return (
+            math.nan if self._loss is None else float(self._loss),
+            float(self._loss is not None),
+            self._scale,
+        )
 
     def _share(
         self, ranks: Ranks, layout: Layout, groups: Collection[Parameters], sums: NDArray[np.float64]

@@ -76,9 +76,20 @@ def silent(sites: int, number: int, window: int, place: int, /) -> None:
     """
 
 def move_sums(
-    to: int, sums: int, slots: int, width: int, sites: int, number: int, window: int, place: int, /
+    to: int,
+    loss: float,
+    given: float,
+    scale: float,
+    sums: int,
+    slots: int,
+    width: int,
+    sites: int,
+    number: int,
+    window: int,
+    place: int,
+    /,
 ) -> None:
-    """`silent`, and then copy the sums, `width` a slot, to the address `to`; the first `place` of a slot become 0."""
+    """`silent`; then to the address `to` three numbers and the sums, `width` a slot, whose first `place` become 0."""
 
 def move_records(to: int, records: int, number: int, /) -> None:
     """Copy the seven figures of every record to the address `to`; they become NaN."""
@@ -126,6 +137,9 @@ def settle(
     /,
 ) -> None:
     """Let a tap hear by itself while the first of the flags is set; `slow` gets outputs that the ear does not."""
+
+def ready(parameters: list[Any], records: int, sights: int, versions: int, turn: int, /) -> bool:
+    """`before` unless a gradient was `touched`; False, and nothing, where one was or a weight lies elsewhere."""
 
 def touched(parameters: list[Any], records: int, sights: int, /) -> bool:
     """Whether a gradient was replaced or written to since it was read."""

@@ -360,20 +360,26 @@ static int moved(PyObject *parameters, const record *list, int64_t *versions)
     return answer;
 }
 
-/* before(parameters, records, versions, turn): the weights as a step finds them. False where they lie elsewhere. */
+/* The weights as a step finds them; 1 where they lie elsewhere, -1 with an error set. */
+static int before(PyObject *parameters, record *list, int64_t *versions, Py_ssize_t turn)
+{
+    int answer = moved(parameters, list, versions);
+    if (answer < 0 || answer & 1) return answer < 0 ? -1 : 1;
+    int64_t number = PyList_Size(parameters);
+    if (turn < 0 || answer != 0 || !evenflow_settled(list, number, turn))
+        evenflow_pass(list, number, evenflow_chosen->before, 0);
+    return 0;
+}
+
+/* before(parameters, records, versions, turn): False where they lie elsewhere. */
 static PyObject *py_before(PyObject *module, PyObject *given)
 {
     (void)module;
     PyObject *parameters;
     Py_ssize_t records, versions, turn;
     if (!PyArg_ParseTuple(given, "O!nnn:before", &PyList_Type, &parameters, &records, &versions, &turn)) return NULL;
-    int answer = moved(parameters, (record *)records, (int64_t *)versions);
-    if (answer < 0) return NULL;
-    if (answer & 1) Py_RETURN_FALSE;
-    int64_t number = PyList_Size(parameters);
-    if (turn < 0 || answer != 0 || !evenflow_settled((record *)records, number, turn))
-        evenflow_pass((record *)records, number, evenflow_chosen->before, 0);
-    Py_RETURN_TRUE;
+    int answer = before(parameters, (record *)records, (int64_t *)versions, turn);
+    return answer < 0 ? NULL : PyBool_FromLong(answer == 0);
 }
 
 /* after(parameters, records, versions): what the step made of them. False where they lie elsewhere. */
@@ -472,33 +478,54 @@ static PyObject *py_gradients(PyObject *module, PyObject *given)
     return odd;
 }
 
-/* touched(parameters, records, sights): whether any gradient was replaced or written to since it was found. */
+/* Whether any gradient was replaced or written to since it was found; -1 with an error set. */
+static int touched(PyObject *parameters, const record *list, const sight *seen)
+{
+    Py_ssize_t number = PyList_Size(parameters);
+    int answer = 0;
+    for (Py_ssize_t i = 0; !answer && i < number; i++) {
+        PyObject *one = PyList_GetItem(parameters, i);
+        if (one == Py_None) continue;
+        PyObject *gradient = PyObject_GetAttr(one, s_grad);
+        if (gradient == NULL) return -1;
+        answer = (uint64_t)(uintptr_t)gradient != seen[i].object;
+        if (!answer && gradient != Py_None) {
+            answer = number_of(PyObject_GetAttr(gradient, s_version)) != seen[i].version;
+            if (!answer && seen[i].pointer != 0) {
+                view now;
+                answer = !evenflow_view(gradient, &now) || (uint64_t)(uintptr_t)now.at != seen[i].pointer ||
+                         digest(seen[i].pointer, list + i) != seen[i].digest;
+            }
+            PyErr_Clear();
+        }
+        Py_DECREF(gradient);
+    }
+    return answer;
+}
+
+/* touched(parameters, records, sights) */
 static PyObject *py_touched(PyObject *module, PyObject *given)
 {
     (void)module;
     PyObject *parameters;
     Py_ssize_t records, sights;
     if (!PyArg_ParseTuple(given, "O!nn:touched", &PyList_Type, &parameters, &records, &sights)) return NULL;
-    int answer = 0;
-    for (Py_ssize_t i = 0; !answer && i < PyList_Size(parameters); i++) {
-        PyObject *one = PyList_GetItem(parameters, i);
-        const sight *seen = (const sight *)sights + i;
-        if (one == Py_None) continue;
-        PyObject *gradient = PyObject_GetAttr(one, s_grad);
-        if (gradient == NULL) return NULL;
-        answer = (uint64_t)(uintptr_t)gradient != seen->object;
-        if (!answer && gradient != Py_None) {
-            answer = number_of(PyObject_GetAttr(gradient, s_version)) != seen->version;
-            if (!answer && seen->pointer != 0) {
-                view now;
-                answer = !evenflow_view(gradient, &now) || (uint64_t)(uintptr_t)now.at != seen->pointer ||
-                         digest(seen->pointer, (record *)records + i) != seen->digest;
-            }
-            PyErr_Clear();
-        }
-        Py_DECREF(gradient);
-    }
-    return PyBool_FromLong(answer);
+    int answer = touched(parameters, (const record *)records, (const sight *)sights);
+    return answer < 0 ? NULL : PyBool_FromLong(answer);
+}
+
+/* ready(parameters, records, sights, versions, turn): what a step finds; False where a gradient is another by now or a
+   weight lies elsewhere, and then nothing is read. */
+static PyObject *py_ready(PyObject *module, PyObject *given)
+{
+    (void)module;
+    PyObject *parameters;
+    Py_ssize_t records, sights, versions, turn;
+    if (!PyArg_ParseTuple(given, "O!nnnn:ready", &PyList_Type, &parameters, &records, &sights, &versions, &turn))
+        return NULL;
+    int answer = touched(parameters, (const record *)records, (const sight *)sights);
+    if (answer == 0) answer = before(parameters, (record *)records, (int64_t *)versions, turn);
+    return answer < 0 ? NULL : PyBool_FromLong(answer == 0);
 }
 
 static int name(PyObject **to, const char *text) { return (*to = PyUnicode_InternFromString(text)) != NULL; }
@@ -536,6 +563,7 @@ PyMethodDef evenflow_ear_methods[] = {
     {"before", py_before, METH_VARARGS, "The weights as a step finds them; False where they lie elsewhere."},
     {"gradients", py_gradients, METH_VARARGS, "The gradients in a phase; those that are no block are returned."},
     {"after", py_after, METH_VARARGS, "What a step made of the weights; False where they lie elsewhere."},
+    {"ready", py_ready, METH_VARARGS, "The weights as a step finds them; False where a gradient is another by now."},
     {"touched", py_touched, METH_VARARGS, "Whether a gradient was replaced or written to since it was found."},
     {NULL, NULL, 0, NULL},
 };

@@ -314,15 +314,18 @@ static PyObject *py_silent(PyObject *module, PyObject *const *given, Py_ssize_t 
 
 static PyObject *py_move_sums(PyObject *module, PyObject *const *given, Py_ssize_t number)
 {
+    enum { REST = 3 };
     double *to, *sums;
     marked *list;
     int64_t slots, width, length, window, place;
     (void)module;
-    if (!counted(number, 8, "move_sums(to, sums, slots, width, sites, number, window, place)") ||
-        !address(given[0], &to) || !address(given[1], &sums) || !size(given[2], "slots", &slots) ||
-        !size(given[3], "width", &width) || !address(given[4], &list) || !size(given[5], "number", &length) ||
-        !size(given[6], "window", &window) || !size(given[7], "place", &place))
+    if (!counted(number, 11, "move_sums(to, loss, given, scale, sums, slots, width, sites, number, window, place)") ||
+        !address(given[0], &to) || !address(given[4], &sums) || !size(given[5], "slots", &slots) ||
+        !size(given[6], "width", &width) || !address(given[7], &list) || !size(given[8], "number", &length) ||
+        !size(given[9], "window", &window) || !size(given[10], "place", &place))
         return NULL;
+    for (int i = 0; i < REST; i++) *to++ = PyFloat_AsDouble(given[1 + i]);
+    if (PyErr_Occurred()) return NULL;
     silent(list, length, window, place);
     memcpy(to, sums, (size_t)(slots * width) * sizeof *to);
     for (int64_t i = 0; i < slots; i++) memset(sums + i * width, 0, (size_t)place * sizeof *sums);
