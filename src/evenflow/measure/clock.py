@@ -97,6 +97,8 @@ def _calls(optimiser: Optimizer) -> int:
 
 def _closure(arguments: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
     """Whether the step evaluates the loss by itself; the optimiser is the first of the arguments."""
+    if len(arguments) < 2 and not options:
+        return False
     return options.get("closure") is not None or any(callable(value) for value in arguments[1:])
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from evenflow.measure.kernels import DTYPES, native
+from evenflow.measure.room import Room
 from evenflow.measure.team import is_sharded
 from evenflow.record.schema import Site
 
@@ -25,6 +26,7 @@ COLUMNS = ("weight", *PHASES, "nonfinite", "update")
 """Squares of the weights, of the gradient in each phase, its non-finite entries, squares of the update."""
 
 # A record of the native kernel: three numbers, three addresses, the columns, and one figure for the next step.
+_COLUMN = {name: place for place, name in enumerate(COLUMNS)}
 _FIELDS = 14
 _FIGURES = slice(6, 6 + len(COLUMNS))
 _WEIGHT, _ACCUMULATED, _NONFINITE, _UPDATE = 0, 1, 5, 6
@@ -64,6 +66,7 @@ class Parameters:
         self._bytes = len(self.entries) * len(COLUMNS) * 8
         self.figures: NDArray[np.float64] = self._records.view(np.float64)[:, _FIGURES]
         self._snapshots: list[Tensor | None] = [None] * len(self.entries)
+        self._room = Room(sum(one.numel() * one.element_size() for one in self._every) if updates else 0)
         # What the kernel reads, None at the place of what it does not, and the places of these others.
         self._plain: list[nn.Parameter | None] = [None] * len(self.entries)
         self._others: list[int] = list(range(len(self.entries)))
@@ -132,7 +135,7 @@ class Parameters:
         """The norm of every gradient as it is now."""
         if not self._looked:
             self._look()
-        column = COLUMNS.index(phase)
+        column = _COLUMN[phase]
         odd = self._find(column - _ACCUMULATED)
         if odd:
             found = [(row, gradient) for row in odd if (gradient := self._every[row].grad) is not None]
@@ -163,12 +166,13 @@ class Parameters:
     def finish(self) -> None:
         """The step is over: work out what was gathered backward pass by backward pass."""
         for row, squares in self._brought.items():
-            self.figures[row, COLUMNS.index("micro")] = torch.stack(squares).mean().item()
+            self.figures[row, _COLUMN["micro"]] = torch.stack(squares).mean().item()
         self._brought.clear()
 
     def _find(self, phase: int) -> list[int]:
         """See where the gradients are, and let the kernel read them in a phase; what it does not read is returned."""
-        self._seen = [(self._every[row].grad, _version(self._every[row].grad)) for row in self._others]
+        if self._others:
+            self._seen = [(self._every[row].grad, _version(self._every[row].grad)) for row in self._others]
         if native is None:
             return self._others
         strided = native.gradients(self._plain, self._at, self._sights_at, phase, self._flags_at)
@@ -243,7 +247,7 @@ class Parameters:
             if self._is_kept(row):
                 kept = self._snapshots[row]
                 if kept is None or kept.shape != parameter.shape or kept.dtype is not parameter.dtype:
-                    kept = self._snapshots[row] = torch.empty_like(parameter, requires_grad=False)
+                    kept = self._snapshots[row] = self._room.like(parameter)
                 snapshot = kept.data_ptr()
             record[:6] = code, code, parameter.numel(), parameter.data_ptr(), 0, snapshot
 

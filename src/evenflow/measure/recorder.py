@@ -250,9 +250,9 @@ class Recorder:
     def begin_pass(self, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
         """A forward pass of the model begins; whether it is one to record."""
         try:
-            if self.live or not self.wanted():
+            if self._flags[LIVE] or not self.wanted():
                 return False
-            self.root_called, self.live = True, get_ident()
+            self._flags[ROOTED], self._flags[LIVE] = 1, get_ident()
             self.passes += 1
             if self._replay is not None:
                 self._replay.begin(arguments, options)
@@ -263,15 +263,18 @@ class Recorder:
 
     def wanted(self) -> bool:
         """Whether what runs forward now is to be recorded; a step that is over ends here."""
-        if self.backward and torch._C._current_graph_task_id() < 0:  # one that an error has ended
-            self.backward = False
-        if not self.on or self.backward or not torch.is_grad_enabled() or transformed():
+        if self._flags[READING] and torch._C._current_graph_task_id() < 0:  # one that an error has ended
+            self._flags[READING] = 0
+        if not self.on or self._flags[READING] or not torch.is_grad_enabled() or transformed():
             return False
         if self.model.training:
             self._was_training = True
         elif self._was_training:  # a validation that does without no_grad
             return False
-        return self.begin_part()
+        if self._stepped:
+            return self.begin_part()
+        self._heard = True
+        return True
 
     def begin_part(self) -> bool:
         """Something of the model runs forward; without optimisers to count, that is when the next step begins."""
@@ -289,17 +292,19 @@ class Recorder:
             self._sort_again()
 
     def end_pass(self, output: object) -> None:
-        self.live = 0
+        self._flags[LIVE] = 0
         try:
-            tensors = [output] if isinstance(output, Tensor) else tensors_in(output)
-            heard = [tensor for tensor in tensors if tensor.requires_grad]
-            while len(self._arrivals) < len(heard):
-                self._arrivals.append(functools.partial(self.arrived, place=len(self._arrivals)))
-            for tensor, hook in zip(heard, self._arrivals, strict=False):
-                listen(tensor, hook, self._taps.leaf_hooks)
+            tensors = (output,) if isinstance(output, Tensor) else tensors_in(output)
+            number = 0
+            for tensor in tensors:
+                if tensor.requires_grad:
+                    if number == len(self._arrivals):
+                        self._arrivals.append(functools.partial(self.arrived, place=number))
+                    listen(tensor, self._arrivals[number], self._taps.leaf_hooks)
+                    number += 1
             if self._replay is not None:
-                self._replay.end(len(heard))
-                if self.origin is None and self._flags[FAULT]:
+                self._replay.end(number)
+                if self._flags[FAULT] and self.origin is None:
                     self._trace(backward=False)
         except Exception as error:
             self.fail(error)
@@ -567,9 +572,11 @@ class Recorder:
                 self._bank.begin()
                 for group in self._groups.values():
                     group.begin()
-            self._traced.begin()
-            for slot, slopes in self._taps.learned():
-                self._bank.change(slot, slopes)
+            if self._traced.graphs:
+                self._traced.begin()
+            if self._taps.learning:
+                for slot, slopes in self._taps.learned():
+                    self._bank.change(slot, slopes)
 
     def _end_step(self) -> None:
         clean = self._flush()
@@ -591,7 +598,7 @@ class Recorder:
         if not self._heard and self._ranks is None:
             return False
         self._heard = False
-        groups = self._parameters()
+        groups = self._groups.values() or self._parameters()
         self._traced.merge()
         layout = self._layout
         if layout is None:
@@ -603,7 +610,8 @@ class Recorder:
             )
         clean = self._ranks is None and not self._micro_batches and self._bank.direct and not layout.merges
         if clean:
-            place = self._bank.move(self.history.room(self.step, layout, layout.size), *self._rest())
+            place = self.history.room(self.step, layout, layout.size)
+            place = self._bank.move(place, *self._rest())
             for group in groups:
                 place = group.move(place)
         else:
@@ -627,11 +635,9 @@ class Recorder:
 
     def _rest(self) -> tuple[float, float, float]:
         """The loss, whether it is known, and the loss scale."""
-        return (
-            math.nan if self._loss is None else float(self._loss),
-            float(self._loss is not None),
-            self._scale,
-        )
+        if self._loss is None:
+            return math.nan, 0.0, self._scale
+        return float(self._loss), 1.0, self._scale
 
     def _share(
         self, ranks: Ranks, layout: Layout, groups: Collection[Parameters], sums: NDArray[np.float64]

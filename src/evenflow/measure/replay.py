@@ -35,7 +35,7 @@ class Replay:
             self._random = {"cpu": torch.get_rng_state()}
             if self._device == "cuda":
                 self._random[f"cuda:{torch.cuda.current_device()}"] = torch.cuda.get_rng_state()
-        on = torch.is_autocast_enabled(self._device)
+        on = torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled(self._device)
         self._autocast = (self._device, torch.get_autocast_dtype(self._device), True) if on else None
 
     def end(self, outputs: int) -> None:

@@ -159,7 +159,7 @@ class Taps:
         self._sites: dict[object, Site] = {}
         self._outputs: dict[nn.Module, dict[str, Site]] = {}
         self.tapped: dict[nn.Module, Call] = {}
-        self._learning: list[nn.PReLU] = []  # activations whose slopes move
+        self.learning: list[nn.PReLU] = []  # activations whose slopes move
         self._callers: set[nn.Module] = set()  # modules whose own forward calls activation functions
         self._stack: list[nn.Module] = [model]
         self._flags = listener.flags
@@ -226,7 +226,7 @@ class Taps:
     def learned(self) -> list[tuple[Slot, Slopes]]:
         """Slots of activations whose slopes have changed since they were last asked for, with the new ones."""
         changed = []
-        for module in self._learning:
+        for module in self.learning:
             site = self._sites[module]
             slopes = learned_slopes(module) if site.slots else None
             if slopes is not None and slopes != site.slopes:
@@ -373,8 +373,8 @@ class Taps:
         listener = self.listener
         implementation: Call = module._call_impl
         site = self._site(module, module, name, "activation")
-        if isinstance(module, nn.PReLU) and module not in self._learning:
-            self._learning.append(module)
+        if isinstance(module, nn.PReLU) and module not in self.learning:
+            self.learning.append(module)
 
         def call(*arguments: Any, **options: Any) -> Any:
             if torch.compiler.is_compiling():

@@ -272,8 +272,7 @@ static PyObject *call_tap(PyObject *self, PyObject *given, PyObject *options)
         return PyObject_Call(checkpointed ? one->fallback : one->implementation, given, options);
     }
     PyObject *inputs = PyTuple_GetItem(given, 0);
-    if (!is_tensor(inputs) ||
-        (is(inputs, s_requires_grad, Py_True) && !listen(inputs, one->hook)))
+    if (!is_tensor(inputs) || (!listen(inputs, one->hook) && is(inputs, s_requires_grad, Py_True)))
         return PyObject_Call(one->fallback, given, options);
     one->flags[QUIET]++;
     PyObject *outputs = PyObject_CallFunctionObjArgs(one->implementation, inputs, NULL);
