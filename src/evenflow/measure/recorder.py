@@ -352,6 +352,17 @@ class Recorder:
         except Exception as error:
             self.fail(error)
 
+    def backward_arrived(self, slot: Slot, gradient: Tensor) -> None:
+        """A gradient inside a compiled graph."""
+        if not self.on:
+            return
+        try:
+            if not self._flags[READING]:
+                self._begin_backward()
+            self._bank.backward(slot, gradient)
+        except Exception as error:
+            self.fail(error)
+
     def _trace(self, *, backward: bool) -> None:
         """Find where the first non-finite value came from, by running the pass again, and say so."""
         assert self._replay is not None

@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from evenflow.measure import taps as tapped
-from evenflow.measure import traced_sums
+from evenflow.measure import traced_calls, traced_sums
 from evenflow.measure.bank import Bank, Slot
 from evenflow.measure.sites import is_activation, stacked_blocks
 from evenflow.measure.slopes import Slopes
@@ -35,6 +35,8 @@ class Listener(Protocol):
     """What the compiled graphs tell: the recorder."""
 
     def wanted(self) -> bool: ...
+    def forward(self, slot: Slot, values: Tensor, inputs: Tensor | None) -> None: ...
+    def backward_arrived(self, slot: Slot, gradient: Tensor) -> None: ...
     def arrived(self, gradient: Tensor) -> None: ...
     def fail(self, error: Exception) -> None: ...
     def warn(self, message: str) -> None: ...
@@ -140,10 +142,10 @@ class Traced:
             key=lambda found: places[found[1].nodes[0 if found[0] == "activation" else -1]],
         ):
             builder.place(kind, call)
-        ledgers = builder.finish()
-        if not ledgers:
+        ledgers, heard = builder.finish()
+        if not ledgers and not heard:
             return None
-        self.graphs.append(found := Graph(self, ledgers, _parameters(graph, self.taps.model)))
+        self.graphs.append(found := Graph(self, ledgers, heard, _parameters(graph, self.taps.model)))
         return found
 
     def _kind(self, call: Call, walk: Walk) -> str:
@@ -169,8 +171,15 @@ class Traced:
 class Graph:
     """One compiled graph that measures, and whose call it is."""
 
-    def __init__(self, owner: Traced, ledgers: list[Ledger], parameters: Mapping[int, nn.Parameter]) -> None:
+    def __init__(
+        self,
+        owner: Traced,
+        ledgers: list[Ledger],
+        heard: Sequence[int],
+        parameters: Mapping[int, nn.Parameter],
+    ) -> None:
         self.ledgers = ledgers
+        self._heard = heard
         self._owner: Traced | None = owner
         # The model is known by one of its parameters, which every compiled graph is called with.
         self._place, self._parameter = -1, None
@@ -181,6 +190,8 @@ class Graph:
         """Measure no more."""
         self._owner = None
         self.ledgers = []
+        for number in self._heard:
+            traced_calls.end(number)
 
     def wanted(self, arguments: Sequence[Any]) -> bool:
         """Whether this call is to be recorded."""
@@ -211,6 +222,10 @@ class _Builder:
         self._found: dict[torch.device, dict[Slot, list[fx.Node]]] = {}
         self._gradients: list[tuple[torch.device, Slot, fx.Node, fx.Node]] = []
         self._edges: dict[Slot, bool] = {}
+        self._tokens = 0
+        self._direct: dict[
+            Slot, int
+        ] = {}  # those that the native kernel hears, and the numbers they are known by
 
     def place(self, kind: str, call: Call) -> None:
         """Measure one call."""
@@ -238,38 +253,53 @@ class _Builder:
         else:
             self._output(call, name)
 
-    def finish(self) -> list[Ledger]:
-        """Add what was found to the sums at the end of the graph."""
-        graph, root = self._graph, self._graph.owning_module
-        assert root is not None
-        end = next(node for node in reversed(graph.nodes) if node.op == "output")
+    def finish(self) -> tuple[list[Ledger], list[int]]:
+        """Add what was found to the sums at the end of the graph; these, and the numbers of what is heard directly."""
+        end = next(node for node in reversed(self._graph.nodes) if node.op == "output")
         ledgers: list[Ledger] = []
         for device, found in self._found.items():
             slots = list(found)
             marked = [slot.units if self._edges[slot] else 0 for slot in slots]
             ledger = Ledger(slots, device, marked)
-            name = f"evenflow_{id(self._owner)}_{len(self._owner.graphs)}_{len(ledgers)}"
-            first = next(iter(graph.nodes))
-
-            def held(word: str, tensor: Tensor, name: str = name, first: fx.Node = first) -> fx.Node:
-                root.register_buffer(f"{name}_{word}", tensor, persistent=False)
-                with graph.inserting_before(first):
-                    return graph.get_attr(f"{name}_{word}")
-
-            sums = held("forward", ledger.forward), held("marks", ledger.marks)
-            with graph.inserting_before(end):
-                graph.call_function(traced_sums.keep, (*sums, [found[slot] for slot in slots]))
+            name = f"sums_{len(ledgers)}"
+            sums = self._held(f"{name}_forward", ledger.forward), self._held(f"{name}_marks", ledger.marks)
+            with self._graph.inserting_before(end):
+                self._graph.call_function(traced_sums.keep, (*sums, [found[slot] for slot in slots]))
             rows = {slot: row for row, slot in enumerate(slots)}
             kept: dict[int, fx.Node] = {}
             for where, slot, tensor, position in self._gradients:
                 if where == device and slot in rows:
                     row = rows[slot]
                     if row not in kept:
-                        kept[row] = held(f"backward_{row}", ledger.backward[row])
-                    with graph.inserting_before(position):
-                        graph.call_function(traced_sums.listen, (tensor, kept[row]))
+                        kept[row] = self._held(f"{name}_backward_{row}", ledger.backward[row])
+                    with self._graph.inserting_before(position):
+                        self._graph.call_function(traced_sums.listen, (tensor, kept[row]))
             ledgers.append(ledger)
-        return ledgers
+        for _, slot, tensor, position in self._gradients:
+            if slot in self._direct:
+                token = self._token()
+                with self._graph.inserting_before(position):
+                    self._graph.call_function(traced_calls.listen, (tensor, token, self._direct[slot]))
+        return ledgers, list(self._direct.values())
+
+    def _held(self, word: str, tensor: Tensor) -> fx.Node:
+        """A tensor of ours that the graph reads and writes."""
+        root = self._graph.owning_module
+        assert root is not None
+        name = f"evenflow_{id(self._owner)}_{len(self._owner.graphs)}_{word}"
+        root.register_buffer(name, tensor, persistent=False)
+        with self._graph.inserting_before(next(iter(self._graph.nodes))):
+            return self._graph.get_attr(name)
+
+    def _token(self) -> fx.Node:
+        self._tokens += 1
+        return self._held(f"token_{self._tokens}", torch.zeros(1))
+
+    def _hears(self, slot: Slot) -> int:
+        """The number by which the bank knows a slot of this graph."""
+        if slot not in self._direct:
+            self._direct[slot] = traced_calls.begin(traced_calls.Hearing(self._owner.listener, slot))
+        return self._direct[slot]
 
     def _function(self, call: Call) -> None:
         taps, node = self._owner.taps, call.nodes[0]
@@ -338,6 +368,14 @@ class _Builder:
             self._owner.bank._forget(slot)
         slopes: Slopes | None = slot.slopes
         edges = None if slopes is None else (slopes.flat, slopes.dead)
+        if slot in self._direct or (slot not in self._edges and traced_calls.readable(value)):
+            number = self._hears(slot)
+            token = self._token()
+            with self._graph.inserting_before(call.nodes[-1].next):
+                self._graph.call_function(
+                    traced_calls.hear, (token, output, tested if edges is not None else None, number)
+                )
+            return
         marked = edges is not None
         self._edges[slot] = marked or self._edges.get(slot, False)
         with self._graph.inserting_before(call.nodes[-1].next):
