@@ -430,6 +430,11 @@ class Recorder:
             self.fail(error)
 
     def after_step(self, optimiser: Optimizer, closure: bool) -> None:  # noqa: ARG002
+        if not self.on and self.budget is None and self.failure is None and self._given == [optimiser]:
+            self.step += 1  # one of many that are not recorded: nothing was kept, so nothing is over
+            if self.step % self._every:
+                return
+            self.step -= 1
         try:
             if self.failure is not None or not self._concerns(optimiser):
                 return
