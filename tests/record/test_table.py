@@ -137,7 +137,7 @@ def test_rows_with_unknown_words_are_refused(row, line):
         ({"depth": lambda column: column >= 2, "seed": lambda column: column < 2}, "depth >= 2 and seed < 2"),
         ({"activation": ["gelu"]}, "activation == 'gelu'"),
     ],
-    ids=str,
+    ids=lambda given: given if isinstance(given, str) else ", ".join(given),
 )
 def test_select_agrees_with_pandas(table, frame, conditions, query):
     ours, theirs = table.select(**conditions), frame.query(query)

@@ -349,7 +349,9 @@ def test_statistics():
 
 
 @pytest.mark.parametrize(
-    "sites", ["layer1.*", ["layer1.?", "layer1.?.*"], lambda name: name.startswith("layer1.")], ids=str
+    "sites",
+    ["layer1.*", ["layer1.?", "layer1.?.*"], lambda name: name.startswith("layer1.")],
+    ids=["a pattern", "patterns", "a function"],
 )
 def test_sites(sites):
     probe = probed(sites=sites)
