@@ -122,14 +122,14 @@ def train(
 
 
 def rows(table: Table) -> Rows:
-    """Every figure by step, site, kind, phase and statistic."""
+    """Every figure by step, site, kind, phase and statistic, but those that no rank measures of the whole batch."""
     columns = {name: table[name] for name in table.figures}
     where = zip(*(table[name].tolist() for name in ("step", "name", "kind", "phase")), strict=True)
     return {
         (*place, name): float(values[number])
         for number, place in enumerate(where)
         for name, values in columns.items()
-        if values[number] == values[number]
+        if values[number] == values[number] and place[2] != "input" and name != "cosine"
     }
 
 

@@ -155,12 +155,15 @@ def train(
 
 
 def agree(found: Table | None, expected: Table | None, tolerance: float = 1e-6) -> None:
+    """Inputs and cosines are looked at in eager mode only."""
     assert found is not None
     assert expected is not None
+    found, expected = (one.select(kind=lambda kind: kind != "input") for one in (found, expected))
     for name in ("step", "name", "kind", "phase", "depth", "units"):
         assert found[name].tolist() == expected[name].tolist(), name
-    assert set(found.statistics) == set(expected.statistics)
-    for name in expected.statistics:
+    compared = set(expected.statistics) - {"cosine"}
+    assert set(found.statistics) - {"cosine"} == compared
+    for name in compared:
         np.testing.assert_allclose(found[name], expected[name], rtol=tolerance, atol=1e-7, err_msg=name)
 
 

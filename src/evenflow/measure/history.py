@@ -6,11 +6,11 @@ are worked out for all steps of one layout at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,7 @@ class History:
         steps: their numbers.
         unwritten: the last so many have not been taken yet.
         thinned: whether memory ran out, and every second of the steps was dropped.
+        aside: by step and site, figures in phase "" that are measured on a few steps only.
     """
 
     def __init__(self, run: Run, statistics: Collection[str] | None = None) -> None:
@@ -111,6 +112,7 @@ class History:
         self.steps: list[int] = []
         self.unwritten = 0
         self.thinned = False
+        self.aside: dict[int, dict[Site, dict[str, float]]] = {}
         self._parts: list[_Part] = []
         self._last: _Part | None = None
 
@@ -155,6 +157,11 @@ class History:
         self._parts.append(self._last)
         return self._last
 
+    def put_aside(self, step: int, figures: dict[Site, dict[str, float]] | None) -> None:
+        """Keep the few figures of a step that not every step has."""
+        if figures:
+            self.aside[step] = figures
+
     def _thin(self) -> None:
         self.thinned = True
         kept = np.ones(len(self.steps), dtype=bool)
@@ -175,24 +182,79 @@ class History:
 
     def table(self, start: int = 0) -> Table:
         """All rows, or those of the recorded steps from number `start` on."""
+        return self._table(np.arange(len(self.steps)) >= start)
+
+    def excerpt(self, most: int) -> Table:
+        """As `table`, of so many recorded steps at most: the first and the last of them, and some of those between.
+
+        >>> History(Run("a")).excerpt(10)
+        Table(0 rows, 1 runs, 0 sites; no statistics)
+        """
+        count = len(self.steps)
+        if count <= most:
+            return self.table()
+        ends = most // 3
+        wanted = np.zeros(count, dtype=bool)
+        wanted[np.linspace(ends, count - ends - 1, most - 2 * ends).round().astype(int)] = True
+        wanted[:ends] = wanted[count - ends :] = True
+        return self._table(wanted)
+
+    def _table(self, wanted: NDArray[np.bool_]) -> Table:
+        """The rows of some recorded steps."""
+        chosen: list[tuple[Layout, NDArray[np.float64]]] = []
+        start = 0
+        for part in self._parts:
+            numbers = part.taken
+            here = wanted[start : start + len(numbers)]
+            start += len(numbers)
+            if here.any():
+                chosen.append((part.layout, numbers[here]))
+        steps = np.array(self.steps, dtype=np.int64)[wanted]
         found: list[tuple[NDArray[np.int64], Block]] = []
         first = 0
-        for layout, parts in groupby(self._parts, key=attrgetter("layout")):
-            numbers = np.concatenate([part.taken for part in parts])
-            skipped = max(start - first, 0)
-            steps = np.array(self.steps[first : first + len(numbers)][skipped:], dtype=np.int64)
+        for layout, group in groupby(chosen, key=itemgetter(0)):
+            numbers = np.concatenate([part for _, part in group])
+            here = steps[first : first + len(numbers)]
             first += len(numbers)
-            if len(steps):
-                with np.errstate(all="ignore"):  # 0/0 is NaN: not measured
-                    found.extend((steps, block) for block in layout.blocks(numbers[skipped:]))
+            with np.errstate(all="ignore"):  # 0/0 is NaN: not measured
+                found.extend(self._with_aside(here, layout.blocks(numbers)))
         if self.statistics is not None:
             found = [(steps, self._chosen(block)) for steps, block in found]
         return _table(self.run, found)
+
+    def _with_aside(
+        self, steps: NDArray[np.int64], blocks: Iterable[Block]
+    ) -> Iterator[tuple[NDArray[np.int64], Block]]:
+        """The blocks with what was put aside: in the rows of its sites, or in rows of its own."""
+        lines = [(line, self.aside[step]) for line, step in enumerate(steps.tolist()) if step in self.aside]
+        missing = {site for _, found in lines for site in found}
+        for sites, phase, figures in blocks:
+            if phase == "" and not missing.isdisjoint(sites):
+                figures = figures | _spread(lines, sites, len(steps))
+                missing.difference_update(sites)
+            yield steps, (sites, phase, figures)
+        if missing:
+            rest = sorted(missing)
+            yield steps, (rest, "", _spread(lines, rest, len(steps)))
 
     def _chosen(self, block: Block) -> Block:
         sites, phase, figures = block
         assert self.statistics is not None
         return sites, phase, {name: values for name, values in figures.items() if name in self.statistics}
+
+
+def _spread(
+    lines: Sequence[tuple[int, dict[Site, dict[str, float]]]], sites: Sequence[Site], steps: int
+) -> Figures:
+    """Figures of single steps and sites as matrices of (steps, sites)."""
+    place = {site: column for column, site in enumerate(sites)}
+    spread: Figures = {}
+    for line, found in lines:
+        for site, figures in found.items():
+            for name, value in figures.items() if site in place else ():
+                matrix = spread.setdefault(name, np.full((steps, len(sites)), np.nan))
+                matrix[line, place[site]] = value
+    return spread
 
 
 def _signals(

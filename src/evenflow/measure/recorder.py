@@ -33,6 +33,7 @@ from evenflow.measure.budget import Budget
 from evenflow.measure.history import History, Layout
 from evenflow.measure.kernels import native
 from evenflow.measure.nonfinite_tree import tensors_in
+from evenflow.measure.onlooker import OF_INPUTS, Onlooker
 from evenflow.measure.parameters import COLUMNS, Entry, Parameters, clipped
 from evenflow.measure.ranks import Ranks
 from evenflow.measure.replay import Replay
@@ -120,6 +121,17 @@ class Recorder:
         self.plain = rows is None
         self._taps = Taps(model, self, time_steps=time_steps)  # pyright: ignore[reportArgumentType]
         self._traced = Traced(self._taps, self, self._bank)
+        self.onlooker: Onlooker | None = None
+        self._looks = False  # whether it has anything to look at in this step
+        if ranks is None and not any(type(one).__name__ == "DTensor" for one in model.parameters()):
+            wanted = frozenset(("cosine", *OF_INPUTS) if statistics is None else statistics)
+            self.onlooker = Onlooker(
+                model,
+                self._taps,
+                self._bank.slots,
+                cosines="cosine" in wanted,
+                signals=not wanted.isdisjoint(OF_INPUTS),
+            )
         self._groups: dict[int, Parameters] = {}
         self._former: list[Parameters] = []
         self._sizes: dict[int, int] = {}  # numbers of parameters that the optimisers step
@@ -203,6 +215,8 @@ class Recorder:
         self.on = self.backward = False
         self.live = 0
         with ExitStack() as stack:  # each is done, whatever another raises
+            if self.onlooker is not None:
+                stack.callback(self.onlooker.stop)
             stack.callback(self._traced.detach)
             stack.callback(self._forget_micro_batches)
             stack.callback(self._taps.detach)
@@ -228,6 +242,27 @@ class Recorder:
             ProbeWarning,
             stacklevel=2,
         )
+
+    def _look(self, look: Callable[..., Any], *arguments: Any) -> Any:
+        """Let the onlooker look; one that fails is left out from then on, and the recording goes on."""
+        try:
+            return look(*arguments)
+        except Exception as error:
+            if self.onlooker is not None:
+                self.onlooker.stop()
+            self.onlooker = None
+            self.warn(
+                f"step {self.step}: the setting of the training cannot be read: {type(error).__name__}: {error}"
+            )
+            return None
+
+    def heard(self, loss: Tensor) -> None:
+        """A gradient is about to go back from this loss, of this model or of another one."""
+        if self.onlooker is not None:
+            self._look(self.onlooker.heard, loss)
+
+    def _known_optimisers(self) -> list[Optimizer]:
+        return [one for one in self._optimisers.values() if one is not None]
 
     def include(self, optimiser: Optimizer) -> None:
         """Count the steps of one more optimiser: a step of the training is over when all of them have stepped."""
@@ -256,6 +291,8 @@ class Recorder:
             self.passes += 1
             if self._replay is not None:
                 self._replay.begin(arguments, options)
+            if self._looks and self.onlooker is not None:
+                self._look(self.onlooker.begin_pass, self.step, arguments, options)
             return True
         except Exception as error:
             self.fail(error)
@@ -306,10 +343,14 @@ class Recorder:
                 self._replay.end(number)
                 if self._flags[FAULT] and self.origin is None:
                     self._trace(backward=False)
+            if self._looks and self.onlooker is not None:
+                self._look(self.onlooker.end_pass, tensors, self._known_optimisers())
         except Exception as error:
             self.fail(error)
 
     def forward(self, slot: Slot, values: Tensor, inputs: Tensor | None) -> None:
+        if self.onlooker is not None and self.onlooker.looking:
+            self._look(self.onlooker.forward, slot, values)
         try:
             self._bank.forward(slot, values, inputs)
         except Exception as error:
@@ -481,6 +522,8 @@ class Recorder:
             shown = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
             raise SpecError(f"the loss of a step is one number, not {shown}; take its mean first")
         self._loss = value.detach() if isinstance(value, Tensor) else value
+        if self.onlooker is not None:
+            self._look(self.onlooker.loss, value)
 
     def _meet(self, ranks: Ranks) -> None:
         """Agree with the recorders of the other ranks to record together, or find that there are none."""
@@ -584,6 +627,7 @@ class Recorder:
         self._loss, self._scale = None, math.nan
         self._flags[FAULT] = 0
         if self.on:
+            self._looks = self.onlooker is not None and self.onlooker.due(self.step)
             if not clean:
                 self._bank.begin()
                 for group in self._groups.values():
@@ -624,6 +668,8 @@ class Recorder:
                 tuple(slot.slopes is not None for slot in self._bank.slots),
                 self._bank.sample is not None,
             )
+        if self._looks and self.onlooker is not None:
+            self.history.put_aside(self.step, self._look(self.onlooker.end_step, self._known_optimisers()))
         clean = self._ranks is None and not self._micro_batches and self._bank.direct and not layout.merges
         if clean:
             place = self.history.room(self.step, layout, layout.size)

@@ -30,3 +30,14 @@ def refuse_unreadable(tensor: Tensor) -> None:
     """Raise a TypeError for a tensor that cannot be read."""
     if unreadable(tensor):
         raise TypeError("the numbers of this tensor cannot be read")
+
+
+def plainly_readable(tensor: Tensor) -> bool:
+    """Whether a tensor holds real numbers in the usual way, so that any operation can be applied to it.
+
+    >>> plainly_readable(torch.zeros(2)), plainly_readable(torch.zeros(2, dtype=torch.complex64))
+    (True, False)
+    """
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.is_nested or tensor.is_meta:
+        return False
+    return tensor.layout is torch.strided and not tensor.is_complex() and not _stands_for_others(tensor)

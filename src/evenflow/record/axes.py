@@ -17,6 +17,7 @@ KINDS = (
     "pre-activation",
     "output",  # of a module that is no activation function
     "attention",  # logits and weights of an attention
+    "input",  # what the model is called with
     "loss",
     "class",
 )

@@ -144,6 +144,14 @@ STATISTICS: dict[str, Statistic] = {
             "the units of the layer, each over a whole window of data",
         ),
         Statistic(
+            "cosine",
+            "mean cosine between the activations of two samples",
+            "2 Σ_{i<j} aᵢ·aⱼ / (‖aᵢ‖ ‖aⱼ‖) / (n (n − 1)), aᵢ all outputs for sample i",
+            "1",
+            "mean by count",
+            "all pairs among the first 8 samples of the batch",
+        ),
+        Statistic(
             "nonfinite_count",
             "entries that are NaN or infinite",
             "#{v is NaN or ±∞}",

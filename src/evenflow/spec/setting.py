@@ -29,6 +29,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         bias_mean, bias_std: of the bias; NaN without one.
         distinct_units: share of the units whose incoming weights are like no other unit's, 0 to 1.
         expected_std: what Glorot, He or LeCun initialisation gives for its fans and its activation.
+        distinct_inputs: share of its inputs whose outgoing weights are like no other input's, 0 to 1.
+        used: whether the forward pass calls it, or takes its weights.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     bias_std: float = NAN
     distinct_units: float = NAN
     expected_std: float = NAN
+    distinct_inputs: float = NAN
+    used: bool = True
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +65,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         optimised: whether an optimiser has it.
         normalised: whether a normalisation directly behind its layer takes its effect away (a bias's wholly).
         sparse: whether its gradient touches some rows only, as an embedding's.
+        reached: whether the loss was computed from it, as far as autograd knows; not where it is detached or unused.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     optimised: bool = True
     normalised: bool = False
     sparse: bool = False
+    reached: bool = True
 
 
 class Optimiser(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +100,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
         mean, std, minimum, maximum: over all entries.
         feature_mean: largest absolute mean of a feature, in units of that feature's standard deviation.
         feature_spread: standard deviation of the widest feature over that of the median feature that varies.
+        offset: ‖μ‖ / ‖σ‖ of the vectors of all features' means and standard deviations: how far the whole cloud lies
+            off 0, in which a feature that hardly varies counts by its size.
     """
 
     name: str
@@ -105,6 +113,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     maximum: float = NAN
     feature_mean: float = NAN
     feature_spread: float = NAN
+    offset: float = NAN
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +163,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """A twin of the training, from the same start on the same batches, with one thing changed.
 
     Args:
-        change: what is changed: "learning_rate", "inputs", or "nothing" for the training as it is.
+        change: what is changed: "learning_rate", "inputs" (standardised), "unfrozen" (all parameters trained),
+            "output" (the last layer's numbers as the loss takes them), or "nothing" for the training as it is.
         factor: of the learning rate; 1 otherwise.
         loss: at every step.
         score: share of right answers (classes), or the explained share of the target's variance, at the end; NaN if
@@ -162,11 +172,28 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         chance: the score of the best constant answer.
     """
 
-    change: Literal["nothing", "learning_rate", "inputs"]
+    change: Literal["nothing", "learning_rate", "inputs", "unfrozen", "output"]
     factor: float = 1.0
     loss: tuple[float, ...] = ()
     score: float = NAN
     chance: float = NAN
+
+
+class Recurrence(msgspec.Struct, frozen=True, kw_only=True):
+    """How the gradient of the loss comes back through the time steps of a recurrent layer.
+
+    Args:
+        name: dotted path of the module.
+        type: of it, such as "LSTM".
+        gradient: root mean square of the gradient with respect to what enters at each time step, the first step
+            first, before training.
+        gradient_at_end: the same after the trial; empty where it was not measured.
+    """
+
+    name: str
+    type: str = ""
+    gradient: tuple[float, ...] = ()
+    gradient_at_end: tuple[float, ...] = ()
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +210,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         twins: trainings from the same start with one thing changed; empty where none were tried.
         origin: what made the first value that is not finite, in words; "" while all is finite.
         origin_step: the step of it; -1 while all is finite.
+        assumed: whether the optimiser is the doctor's own choice, as none was given.
+        recurrences: how the gradient comes back through time, by recurrent layer; the doctor measures it.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -195,6 +224,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     twins: tuple[Trial, ...] = ()
     origin: str = ""
     origin_step: int = -1
+    assumed: bool = False
+    recurrences: tuple[Recurrence, ...] = ()
 
     def to_facts(self) -> dict[str, object]:
         """As the facts of a run hold it: {"setting": plain data}; NaN becomes None, which JSON can hold."""

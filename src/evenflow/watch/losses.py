@@ -8,7 +8,7 @@ GradScaler has multiplied is counted as it was before.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -21,9 +21,14 @@ _plain_scale = GradScaler.scale
 
 
 class Losses:
-    """Listens to backward passes, and hands each optimiser the loss of its step. No device is waited for."""
+    """Listens to backward passes, and hands each optimiser the loss of its step. No device is waited for.
 
-    def __init__(self) -> None:
+    Args:
+        heard: told of every loss before the gradient goes back from it, while its graph is there.
+    """
+
+    def __init__(self, heard: Callable[[Tensor], None] = lambda _: None) -> None:
+        self._heard = heard
         self._total: Tensor | None = None
         self._taken: set[int] = set()
         self._scaled: tuple[weakref.ref[Tensor], Tensor] | None = None
@@ -70,6 +75,7 @@ class Losses:
             if self._taken:  # somebody has stepped since: this is another step
                 self._total = None
                 self._taken.clear()
+            self._heard(tensor)
             value = tensor.detach()
             if self._scaled is not None and self._scaled[0]() is tensor:
                 value = self._scaled[1]

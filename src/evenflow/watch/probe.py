@@ -6,11 +6,13 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from msgspec import structs
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -24,6 +26,7 @@ from evenflow.record.axes import Run
 from evenflow.record.schema import STATISTICS
 from evenflow.record.store import Store
 from evenflow.record.table import Table
+from evenflow.spec.setting import Setting
 from evenflow.watch.book import Book, free_key
 
 if TYPE_CHECKING:
@@ -188,7 +191,7 @@ class Probe:
         self._recorder.detach()
         try:
             if self._store is not None and self._run_number is not None:
-                self._store.finish(self._run_number, status)
+                self._store.finish(self._run_number, status, self._setting_facts())
         except StoreError as error:
             self._recorder.fail(error)
         if self._store is not None and self._path is not None:
@@ -206,14 +209,30 @@ class Probe:
 
     @property
     def table(self) -> Table:
-        """What has been recorded so far: step × site × statistic."""
-        return self._recorder.history.table()
+        """What has been recorded so far: step × site × statistic; its run's facts hold the setting."""
+        return self._with_setting(self._recorder.history.table())
+
+    @property
+    def setting(self) -> Setting:
+        """What is known of the training besides its figures: layers, optimisers, inputs, the end of the model.
+
+        As it was at the first recorded step; empty before that.
+        """
+        onlooker, origin = self._recorder.onlooker, self.origin
+        setting = (None if onlooker is None else onlooker.setting) or Setting()
+        if origin is not None:
+            setting = structs.replace(setting, origin=str(origin[1]), origin_step=origin[0])
+        return setting
 
     @property
     def latest(self) -> Table:
         """The last recorded step alone, which costs no more as the table grows."""
         history = self._recorder.history
-        return history.table(max(len(history.steps) - 1, 0))
+        return self._with_setting(history.table(max(len(history.steps) - 1, 0)))
+
+    def excerpt(self, steps: int) -> Table:
+        """The table with so many recorded steps at most: the first, the last, and some of those between."""
+        return self._with_setting(self._recorder.history.excerpt(steps))
 
     @property
     def every(self) -> int:
@@ -263,6 +282,17 @@ class Probe:
         return (
             f"Probe({type(self.model).__name__}, {state}, {len(self._recorder.history.steps)} steps recorded)"
         )
+
+    def _setting_facts(self) -> dict[str, object]:
+        setting = self.setting
+        return {} if setting == Setting() else setting.to_facts()
+
+    def _with_setting(self, table: Table) -> Table:
+        facts = self._setting_facts()
+        if not facts:
+            return table
+        runs = tuple(replace(run, facts={**run.facts, **facts}) for run in table.runs)
+        return Table(runs, table.sites, table.index, table.figures)
 
     def _write(self, table: Table) -> None:
         assert self._store is not None
