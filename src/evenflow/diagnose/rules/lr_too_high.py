@@ -1,0 +1,167 @@
+"""The learning rate is too high: the loss runs away, jumps or swings through steps that are too large.
+
+At the first step all is sane; the updates make it insane. That, and a twin with a tenth of the rate which does
+clearly better, tells it from a network that was badly drawn.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from evenflow.diagnose.case import Case
+from evenflow.diagnose.finding import MissingError, Severity, Verdict
+from evenflow.diagnose.learning import Learning, learning
+from evenflow.diagnose.movement import Movement, movement
+from evenflow.diagnose.rule import Rule
+from evenflow.diagnose.twins import Comparison, compared
+
+LARGE_UPDATE = 0.1
+"""‖Δw‖ / ‖w‖ of one step: working trainings stay near 1e-3 and rarely pass 3e-2 behind the first steps."""
+HUGE_UPDATE = 0.3
+"""Of one step, too: in three such steps nothing is left of what the weights were."""
+JUMP = 2.0
+"""Highest loss over the first one that batch noise does not explain."""
+HIGH_JUMP = 5.0
+"""The same where there is no twin to say that a lower rate does better."""
+LITTLE = 0.3
+"""Share of the way that counts as hardly learned."""
+SWING = 1.0
+"""Noise of the loss over what its batches explain, three deviations of a sample's loss allowed for."""
+ASSUMED = "; the rate was the doctor's own choice, as no optimiser was given"
+INSANE_START = 5.0
+"""First loss over that of a constant answer: the network was drawn badly, or its inputs are far too large."""
+
+
+def judge(case: Case) -> Verdict | None:
+    """A training that its own steps have spoiled."""
+    curve, moved = learning(case), _moved(case)
+    twins = compared(case.setting, "learning_rate", curve.reference)
+    lower = max((each for each in twins if each.trial.factor < 1), key=lambda each: each.points, default=None)
+    if lower is not None and lower.clear:
+        severity: Severity | None = "fault" if _is_spoiled(curve) else "risk"
+    elif lower is not None:
+        severity = "fault" if _is_far_too_high(curve, moved, lower) else None
+    else:
+        severity = _without_twin(curve, moved)
+    if severity is not None and case.setting.assumed:
+        severity = "information"
+    return None if severity is None else _verdict(case, curve, moved, lower, severity)
+
+
+def _moved(case: Case) -> Movement | None:
+    try:
+        return movement(case)
+    except MissingError:
+        return None
+
+
+def _is_spoiled(curve: Learning) -> bool:
+    """Whether the loss shows it as well: gone, jumped, swinging, or no longer on its way down."""
+    return (
+        curve.diverged
+        or curve.overshoot > JUMP
+        or curve.swing > SWING
+        or not curve.falling
+        or (curve.learned < LITTLE and not curve.fell)
+    )
+
+
+def _is_far_too_high(curve: Learning, moved: Movement | None, lower: Comparison) -> bool:
+    """Whether a tenth of the rate is still too high, so that this twin fails as well."""
+    failed = lower.loss == math.inf or lower.loss > 0.7 * curve.reference
+    lost = curve.diverged or (curve.overshoot > HIGH_JUMP and not curve.learned >= LITTLE)
+    return failed and lost and _largest(moved, curve.first_divergence) > HUGE_UPDATE
+
+
+def _without_twin(curve: Learning, moved: Movement | None) -> Severity | None:
+    largest = _largest(moved, curve.first_divergence)
+    lost = curve.diverged or (curve.overshoot > HIGH_JUMP and not curve.learned >= LITTLE)
+    if lost and (math.isnan(largest) or largest > LARGE_UPDATE):
+        return "fault"
+    if curve.swing > SWING and not curve.learned >= 0.5 and largest > LARGE_UPDATE:
+        return "risk"
+    return None
+
+
+def _largest(moved: Movement | None, before: int | None) -> float:
+    """Largest relative update, up to the step at which the loss ran away; NaN where none was measured."""
+    if moved is None:
+        return math.nan
+    part = moved.ratio if before is None else moved.ratio[moved.steps <= before]
+    part = part[np.isfinite(part)]
+    return float(np.max(part)) if part.size else math.nan
+
+
+def _verdict(
+    case: Case, curve: Learning, moved: Movement | None, lower: Comparison | None, severity: Severity
+) -> Verdict:
+    first = curve.first_divergence
+    if first is None:
+        above = curve.steps[curve.loss > JUMP * abs(curve.start)]
+        first = int(above[0]) if len(above) else int(curve.steps[0])
+    evidence: dict[str, float | int | str] = {
+        "loss_start": curve.start,
+        "loss_highest_over_start": curve.overshoot,
+        "loss_end": curve.end,
+        "update_to_weight_largest": _largest(moved, curve.first_divergence),
+        "share_learned": curve.learned,
+    }
+    rates = [group.learning_rate for group in case.setting.optimisers]
+    if rates:
+        evidence["learning_rate"] = max(rates)
+    if lower is not None:
+        evidence["twin_factor"], evidence["twin_points"] = lower.trial.factor, lower.points
+    sane = math.isnan(curve.chance) or curve.start < INSANE_START * curve.chance
+    return Verdict(
+        severity=severity,
+        sites=() if moved is None else moved.fastest(),
+        first_step=first,
+        evidence=evidence,
+        message=_message(curve, moved, lower, first) + (ASSUMED if case.setting.assumed else ""),
+        strength=(0.8 if curve.diverged else 0.6) if sane else 0.2,
+    )
+
+
+def _message(curve: Learning, moved: Movement | None, lower: Comparison | None, first: int) -> str:
+    if curve.nonfinite_step is not None:
+        what = f"the loss began at {curve.start:.3g} and was not finite at step {curve.nonfinite_step}"
+    elif curve.diverged:
+        what = f"the loss ran away from {curve.start:.3g} to {curve.end:.3g}, for good from step {first}"
+    elif curve.overshoot > JUMP:
+        highest = curve.overshoot * curve.start
+        what = f"the loss jumped from {curve.start:.3g} to {highest:.3g} and ended at {curve.end:.3g}"
+    else:
+        what = f"the loss went from {curve.start:.3g} to {curve.end:.3g} in steps that are too large"
+    largest = _largest(moved, curve.first_divergence)
+    if largest > LARGE_UPDATE and moved is not None:
+        what += f"; one step changed {moved.fastest(1)[0]} by {largest:.2g} of its size"
+    if lower is not None and lower.clear:
+        points = f"{lower.points:.0f} points better"
+        what += f"; with {lower.trial.factor:g} times the learning rate the same training is {points}"
+    return what
+
+
+RULE = Rule(
+    code="EF401",
+    name="lr_too_high",
+    title="The learning rate is too high",
+    judge=judge,
+    remedies=("lower_learning_rate", "warm_up", "clip_gradients", "change_optimiser"),
+    follows_from=(
+        *(
+            "unnormalised_input",
+            "bad_output_layer",
+            "poor_init",
+            "exploding_activations",
+            "exploding_gradient",
+        ),
+    ),
+    confidence=0.9,
+    explanation=(
+        "Each step goes further than the gradient's word holds: along a direction of curvature λ plain gradient "
+        "descent converges for η < 2/λ only. The loss runs away, jumps and stays high, or swings more than its "
+        "batches differ, and a tenth of the rate does clearly better on the same batches."
+    ),
+)

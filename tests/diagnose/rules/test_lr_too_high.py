@@ -1,0 +1,80 @@
+"""A learning rate that is too high, and trainings that only look it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from examined_trainings import adam, cnn, curve, digits, examined, known, mlp, regression, sgd, without_twins
+from torch.nn.functional import mse_loss
+
+from evenflow.diagnose.rules.lr_too_high import judge
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        lambda: (mlp(64, 32, 32, 10), digits(), adam(1.0)),
+        lambda: (mlp(64, 32, 32, 10), digits(), sgd(100.0)),
+        lambda: (mlp(8, 32, 32, 1), regression(), sgd(2.0), mse_loss),
+        lambda: (cnn(), digits(images=True), sgd(100.0)),
+    ],
+    ids=["adam", "sgd", "regression", "cnn"],
+)
+def test_loss_that_its_steps_have_spoiled(training):
+    case = examined(*training())
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert float(verdict.evidence["update_to_weight_largest"]) > 0.1
+    assert verdict.sites
+    assert (alone := judge(without_twins(case))) is not None
+    assert alone.severity == "fault"
+
+
+def test_first_step_is_the_one_behind_which_the_loss_never_came_back():
+    case = examined(mlp(8, 32, 32, 1), regression(), sgd(2.0), mse_loss)
+    verdict = judge(case)
+    assert verdict is not None
+    loss = case.loss.values[:, 0]
+    low = case.loss.steps[loss <= 1.5 * loss[0]]
+    assert verdict.first_step == low[-1] + 1
+
+
+def test_somewhat_too_high_is_told_by_a_twin():
+    case = examined(cnn(), digits(images=True), sgd(3.0, 0.9))
+    verdict = judge(case)
+    assert verdict is not None
+    assert float(verdict.evidence["twin_points"]) >= 10
+    assert judge(without_twins(case)) is None
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        lambda: known("sound"),
+        lambda: known("nothing to learn"),
+        lambda: examined(mlp(64, 32, 32, 10), digits(), sgd(0.1, 0.9)),
+        lambda: examined(mlp(8, 32, 1), regression(batch=8), sgd(0.05), mse_loss, steps=100),
+        lambda: examined(cnn(), digits(images=True, batch=8), adam(1e-2), steps=100),
+    ],
+    ids=["adam", "nothing to learn", "momentum", "small batches", "noisy cnn"],
+)
+def test_sound_training(training):
+    case = training()
+    assert judge(case) is None
+    assert judge(without_twins(case)) is None
+
+
+def test_one_batch_that_stands_out_is_no_jump():
+    loss = 0.3 + 2.0 * np.exp(-np.arange(200) / 50)
+    loss[90] = 30.0
+    assert judge(curve(loss.tolist())) is None
+
+
+def test_loss_alone_is_enough_for_a_divergence():
+    loss = [2.3 + 0.01 * step for step in range(20)] + [math.nan]
+    verdict = judge(curve(loss))
+    assert verdict is not None
+    assert verdict.message == "the loss began at 2.3 and was not finite at step 20"
