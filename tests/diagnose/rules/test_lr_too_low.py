@@ -1,0 +1,76 @@
+"""A learning rate that is too low, and trainings that only look it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from examined_trainings import adam, cnn, curve, digits, examined, known, mlp, sgd, without_twins
+from torch import nn
+
+from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.rules.lr_too_low import judge
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        lambda: (mlp(64, 32, 32, 10), digits(), adam(1e-6)),
+        lambda: (mlp(64, 32, 32, 10), digits(), sgd(1e-4)),
+        lambda: (cnn(), digits(images=True), adam(1e-5)),
+    ],
+    ids=["adam", "sgd", "cnn"],
+)
+def test_weights_that_hardly_move(training):
+    case = examined(*training())
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert float(verdict.evidence["relative_change_of_weights_at_most"]) < 0.03
+    assert (alone := judge(without_twins(case))) is not None
+    assert alone.severity == "fault"
+
+
+def test_twin_names_the_rate_that_learns():
+    verdict = judge(examined(mlp(64, 32, 32, 10), digits(), adam(1e-4)))
+    assert verdict is not None
+    assert float(verdict.evidence["twin_points"]) > 30
+    assert "times the learning rate the same training is" in verdict.message
+
+
+def test_rate_of_zero_is_no_low_rate():
+    assert judge(examined(mlp(64, 32, 10), digits(), sgd(0.0))) is None
+
+
+def test_training_that_learns():
+    assert judge(known("sound")) is None
+    assert judge(known("sound regression")) is None
+
+
+def test_warm_up_begins_as_low():
+    def warm(optimiser: torch.optim.Optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 80))
+
+    case = examined(mlp(64, 32, 32, 10), digits(), adam(3e-3), scheduler=warm)
+    assert judge(case) is None
+    assert judge(without_twins(case)) is None
+
+
+def test_converged_training_at_a_low_rate():
+    model, batches = mlp(64, 32, 10), digits()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for inputs, targets in batches * 6:
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(inputs), targets).backward()
+        optimiser.step()
+    assert judge(examined(model, batches, adam(1e-6))) is None
+
+
+def test_vanishing_gradient_is_no_low_rate():
+    case = known("sigmoids")
+    assert judge(case) is None
+    assert judge(without_twins(case)) is None
+
+
+def test_updates_that_were_not_recorded():
+    with pytest.raises(MissingError, match="give the probe the optimiser"):
+        judge(curve([2.3] * 100))
