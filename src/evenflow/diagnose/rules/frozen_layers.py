@@ -1,0 +1,202 @@
+"""Weights that are meant to move and do not: left out, cut off, rounded away, or without a gradient.
+
+What stands still on purpose is no fault: `requires_grad=False` on weights that the optimiser does not have is
+information. So is what stands still while the training has all but reached its end; a weight that never moves costs
+results only where there is something left to learn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from evenflow.diagnose.case import Case
+from evenflow.diagnose.finding import MissingError, Severity, Verdict
+from evenflow.diagnose.learning import learning, nonfinite_loss_step
+from evenflow.diagnose.rule import Rule
+from evenflow.diagnose.stillness import CAUSES, Cause, Still, still_weights
+from evenflow.diagnose.twins import Comparison, compared
+from evenflow.spec.setting import Parameter
+
+WELL = 0.9
+"""Share of the way from which on nothing can be ten points better."""
+ALL = 0.97
+"""Share of units or entries that is as good as all."""
+FAIR = 0.8
+"""The same for weights with requires_grad off that the optimiser has: frozen on purpose as often as by accident."""
+LITTLE = 0.5
+"""Share learned below which weights that are not used, where they are more than so large a share of all, are missed."""
+FEWEST_UPDATES = 10
+"""Steps before the first value that is not finite from which on it can be told what moves."""
+SHOWN = 6
+"""Sites that a finding names at most."""
+
+_WORDS: dict[Cause, str] = {
+    "not in the optimiser": "gradients arrive, but no optimiser has the weights",
+    "cut off": "the forward pass uses the weights, but no gradient comes back: something on the way is detached",
+    "learning rate 0": "gradients arrive and the optimiser has the weights, but the learning rate is 0",
+    "never stepped": "gradients arrive and the optimiser has the weights, but it does not change them",
+    "rounding": "the updates are smaller than what the precision of the weights holds, and are rounded away",
+    "frozen but in the optimiser": "requires_grad is off, though the optimiser has the weights",
+    "zero gradient": "the gradient is 0, or too small to change anything, at every step",
+    "unused": "the forward pass does not use the weights",
+    "frozen on purpose": "requires_grad is off, and the optimiser does not have the weights",
+}
+_GIVEN: tuple[Cause, ...] = (
+    "not in the optimiser",
+    "cut off",
+    "learning rate 0",
+    "frozen but in the optimiser",
+)
+"""What somebody wrote so, and no signal brought about."""
+_WRITTEN: tuple[Cause, ...] = (*_GIVEN, "frozen on purpose")
+_REMEDIES: dict[Cause, tuple[str, ...]] = {
+    "not in the optimiser": ("add_to_optimiser",),
+    "cut off": ("remove_detach",),
+    "learning rate 0": ("raise_learning_rate",),
+    "rounding": ("raise_precision", "raise_learning_rate"),
+    "frozen but in the optimiser": ("unfreeze",),
+    "frozen on purpose": ("unfreeze",),
+}
+
+
+def judge(case: Case) -> Verdict | None:
+    """Weights that did not move, by the worst reason among them."""
+    found = still_weights(case)
+    ended = _ended_at_once(case)
+    if ended:
+        found = tuple(one for one in found if one.cause in _WRITTEN and _is_certain(one))
+    if not found:
+        return None
+    try:
+        learned = learning(case).learned
+    except MissingError:
+        learned = math.nan
+    worst: Cause = min(found, key=lambda one: CAUSES.index(one.cause)).cause
+    weights = [one for one in case.setting.parameters if one.kind == "weight"]
+    everything = len(found) == len(weights)
+    twin = next(iter(compared(case.setting, "unfrozen")), None)
+    severity = _severity(worst, learned, twin, everything)
+    if worst == "zero gradient" and severity == "fault" and (everything or has_its_reason(case)):
+        severity = "risk"  # a symptom
+    if worst == "unused" and learned < LITTLE and _share(found, weights) > LITTLE:
+        severity = "fault"
+    if ended:
+        severity = "information"
+    return _verdict(case, found, worst, severity, learned, twin)
+
+
+def _ended_at_once(case: Case) -> bool:
+    """Whether a value that is not finite left no updates from which it could be told what moves."""
+    bad = [case.setting.origin_step, nonfinite_loss_step(case)]
+    return any(step is not None and 0 <= step < FEWEST_UPDATES for step in bad)
+
+
+def _is_certain(one: Still) -> bool:
+    """Whether it was read from the model rather than from gradients, of which there may be none that is finite."""
+    return one.cause != "cut off" or not one.parameter.reached
+
+
+def has_its_reason(case: Case) -> bool:
+    """Whether units that are silent or flat for every sample, or weights of 0, are why no gradient comes back."""
+    for statistic in ("dead_fraction", "saturated_unit_fraction", "zero_fraction"):
+        try:
+            values = case.series(statistic, "activation").values
+        except MissingError:
+            continue
+        last = np.nan_to_num(values[-max(len(values) // 4, 1) :])
+        if np.any(last.mean(axis=0) > ALL):
+            return True
+    try:
+        return bool(np.any(case.series("weight_norm", "weight").values[-1] == 0.0))
+    except MissingError:
+        return False
+
+
+def _share(found: Sequence[Still], weights: Sequence[Parameter]) -> float:
+    """Share of all entries that do not move."""
+    return sum(one.parameter.size for one in found) / max(sum(one.size for one in weights), 1)
+
+
+def _severity(cause: Cause, learned: float, twin: Comparison | None, everything: bool) -> Severity:
+    """How bad it is that weights do not move for this reason.
+
+    Args:
+        cause: the reason.
+        learned: share of the way that the training came; NaN if not known.
+        twin: with all weights trained.
+        everything: whether no weight at all moves.
+    """
+    if everything and cause != "unused":
+        return "fault"
+    if cause in ("unused", "frozen on purpose"):
+        return "information"
+    if twin is not None and cause in ("not in the optimiser", "frozen but in the optimiser"):
+        if cause == "not in the optimiser":
+            return "fault" if twin.clear else "risk"
+        return "fault" if twin.clear and not learned >= FAIR else "risk" if twin.clear else "information"
+    if cause == "frozen but in the optimiser":
+        return "information" if learned >= WELL else "risk" if learned >= FAIR else "fault"
+    return "risk" if learned >= WELL else "fault"
+
+
+def _verdict(
+    case: Case,
+    found: Sequence[Still],
+    worst: Cause,
+    severity: Severity,
+    learned: float,
+    twin: Comparison | None,
+) -> Verdict:
+    sites = [one.parameter.name for one in found if one.cause == worst]
+    weights = [one for one in case.setting.parameters if one.kind == "weight"]
+    evidence: dict[str, float | int | str] = {
+        "cause": worst,
+        "weights_still": len(found),
+        "weights": len(weights),
+        "share_of_entries_still": _share(found, weights),
+        "share_learned": learned,
+    }
+    named = ", ".join(sites[:SHOWN]) + (f" and {len(sites) - SHOWN} more" if len(sites) > SHOWN else "")
+    message = f"nothing moves {named}: {_WORDS[worst]}"
+    if twin is not None:
+        evidence["twin_points"] = twin.points
+        if twin.clear:
+            message += f"; with all weights trained the same training is {twin.points:.0f} points better"
+    return Verdict(
+        severity=severity,
+        sites=tuple(sites),
+        first_step=int(case.steps[0]),
+        evidence=evidence,
+        message=message,
+        strength=0.4 if worst == "zero gradient" else 0.85,
+        remedies=_REMEDIES.get(worst, ()),
+        given=worst in _GIVEN,
+    )
+
+
+RULE = Rule(
+    code="EF403",
+    name="frozen_layers",
+    title="Weights that are meant to move do not",
+    judge=judge,
+    remedies=("add_to_optimiser", "unfreeze", "remove_detach", "raise_precision"),
+    follows_from=(
+        *("symmetric_init", "dead_units", "saturated_activations", "bad_output_layer", "unnormalised_input"),
+        *(
+            "lr_too_high",
+            "vanishing_gradient",
+            "exploding_activations",
+            "nonfinite_origin",
+            "correlation_collapse",
+        ),
+    ),
+    confidence=0.95,
+    explanation=(
+        "Weights stay as they were drawn: no optimiser has them, the graph is cut between them and the loss, their "
+        "learning rate is 0, their updates are smaller than half a unit in the last place of bf16 or fp16, or their "
+        "gradient is exactly 0. Weights that are frozen on purpose are information."
+    ),
+)

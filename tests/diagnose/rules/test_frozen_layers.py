@@ -1,0 +1,217 @@
+"""Weights that should move and do not, and weights that stand still for a reason."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from examined_trainings import adam, cnn, curve, digits, examined, mlp, sgd, without_twins
+from torch import nn
+
+from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.rules.frozen_layers import judge
+
+DEEP = (64, 16, 16, 16, 10)
+
+
+def freeze(model: nn.Sequential, layers: int) -> nn.Sequential:
+    for layer in [one for one in model if isinstance(one, nn.Linear | nn.Conv2d)][:layers]:
+        layer.requires_grad_(False)
+    return model
+
+
+def last_only(model: nn.Module) -> torch.optim.Optimizer:
+    assert isinstance(model, nn.Sequential)
+    return torch.optim.Adam(model[-1].parameters(), 1e-2)
+
+
+def trainable_only(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam([one for one in model.parameters() if one.requires_grad], 1e-2)
+
+
+def first_at_rate_0(model: nn.Module) -> torch.optim.Optimizer:
+    first, *others = model.parameters()
+    return torch.optim.Adam([{"params": [first], "lr": 0.0}, {"params": others}], 1e-2)
+
+
+def of_another(_model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(mlp(64, 16, 10).parameters(), 1e-2)
+
+
+class Detached(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(64, 4), nn.Linear(4, 16), nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.second(torch.relu(self.first(x)).detach())))
+
+
+class Spare(nn.Module):
+    """A model with a layer that it does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(64, 64)
+        self.body = mlp(64, 32, 10)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+class Sign(nn.Module):
+    def forward(self, x):
+        return x.sign()
+
+
+def stepwise() -> nn.Sequential:
+    """A function between whose derivative is 0 wherever it has one."""
+    first, *others = mlp(64, 4, 16, 10)
+    return nn.Sequential(first, Sign(), *others)
+
+
+def silent() -> nn.Sequential:
+    model = mlp(64, 16, 16, 10)
+    with torch.no_grad():
+        model.get_parameter("2.bias").fill_(-30.0)
+    return model
+
+
+FAULTS = {
+    "not in the optimiser": (lambda: (mlp(*DEEP), digits(), last_only), ["0.weight", "2.weight", "4.weight"]),
+    "frozen but in the optimiser": (
+        lambda: (freeze(mlp(*DEEP), 3), digits(), adam(1e-2)),
+        ["0.weight", "2.weight", "4.weight"],
+    ),
+    "cut off": (lambda: (Detached(), digits(), adam(1e-2)), ["first.weight"]),
+    "learning rate 0": (lambda: (mlp(64, 4, 16, 10), digits(), first_at_rate_0), ["0.weight"]),
+    "zero gradient": (lambda: (stepwise(), digits(), adam(1e-2)), ["0.weight"]),
+}
+
+
+@pytest.mark.parametrize(("cause", "training"), FAULTS.items(), ids=FAULTS)
+def test_weights_that_should_move(cause: str, training):
+    make, sites = training
+    case = examined(*make(), twins="optimiser" in cause)  # only there the rule asks them
+    for verdict in (judge(case), judge(without_twins(case))):
+        assert verdict is not None
+        assert verdict.severity == "fault"
+        assert verdict.evidence["cause"] == cause
+        assert list(verdict.sites) == sites
+
+
+def test_zero_gradient_with_a_reason_is_a_symptom():
+    verdict = judge(examined(silent(), digits(), adam(1e-2), twins=False))
+    assert verdict is not None
+    assert verdict.severity == "risk"
+    assert verdict.evidence["cause"] == "zero gradient"
+
+
+def test_gradient_too_small_to_change_anything_is_no_rate_of_zero():
+    model = mlp(64, *[16] * 14, 10, activation=nn.Sigmoid)
+    verdict = judge(examined(model, digits(), sgd(0.1), steps=40, twins=False))
+    assert verdict is not None
+    assert verdict.evidence["cause"] == "zero gradient"
+    assert verdict.sites[0] == "0.weight"
+
+
+def test_convolutions_that_no_optimiser_has():
+    verdict = judge(examined(cnn(), digits(images=True), last_only, twins=False))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert verdict.sites == ("0.weight", "3.weight")
+
+
+def test_optimiser_of_another_model():
+    verdict = judge(examined(mlp(64, 16, 10), digits(), of_another, steps=40, twins=False))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert verdict.evidence["weights_still"] == 2
+
+
+@pytest.mark.parametrize(("make", "rate"), [(torch.optim.SGD, 0.02), (torch.optim.Adam, 1e-3)])
+def test_updates_that_are_rounded_away(make: type, rate: float):
+    model = mlp(64, 16, 16, 10)
+    with torch.no_grad():
+        # A unit in the last place of 1 is 2⁻⁷ below 2.
+        model.get_parameter("2.weight").copy_(torch.randn(16, 16).sign())
+    batches = [(inputs.bfloat16(), targets) for inputs, targets in digits()]
+    case = examined(model.bfloat16(), batches, lambda model: make(model.parameters(), lr=rate), twins=False)
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.evidence["cause"] == "rounding"
+    assert "2.weight" in verdict.sites
+
+
+def test_bfloat16_whose_updates_arrive():
+    batches = [(inputs.bfloat16(), targets) for inputs, targets in digits()]
+    for make in (sgd(0.5), adam(1e-2)):
+        assert judge(examined(mlp(64, 16, 10).bfloat16(), batches, make, twins=False)) is None
+
+
+def test_frozen_before_the_optimiser_was_made_is_information():
+    verdict = judge(examined(freeze(mlp(*DEEP), 2), digits(), trainable_only))
+    assert verdict is not None
+    assert verdict.severity == "information"
+    assert verdict.sites == ("0.weight", "2.weight")
+
+
+def test_frozen_features_that_do_no_harm():
+    case = examined(freeze(mlp(64, 512, 10), 1), digits(), adam(3e-2))
+    for verdict in (judge(case), judge(without_twins(case))):
+        assert verdict is not None
+        assert verdict.severity == "information"
+
+
+def test_layer_that_is_not_used_is_information():
+    verdict = judge(examined(Spare(), digits(), adam(1e-2), twins=False))
+    assert verdict is not None
+    assert verdict.severity == "information"
+    assert verdict.sites == ("spare.weight",)
+
+
+def test_head_that_begins_at_zero_and_a_rate_that_warms_up():
+    model = mlp(64, 32, 10)
+    nn.init.zeros_(model.get_parameter("2.weight"))
+
+    def warm(optimiser: torch.optim.Optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, step / 20))
+
+    assert judge(examined(model, digits(), adam(1e-2), twins=False, scheduler=warm)) is None
+
+
+def test_nothing_known_of_the_parameters():
+    with pytest.raises(MissingError, match="nothing is known of the parameters"):
+        judge(curve([2.3] * 20))
+
+
+class Logarithm(nn.Module):
+    """Of numbers below 0, too: nothing is finite from the first step on."""
+
+    def forward(self, x):
+        return x.log()
+
+
+class Halves(nn.Module):
+    """A first layer of 16 bits, in which Adam's 1e-8 is 0, and an update without a gradient 0 / 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(64, 32).half(), nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.head(self.first(x.half()).float().relu())
+
+
+def test_nothing_is_said_of_weights_that_a_value_not_finite_spoiled_at_once():
+    case = examined(Halves(), digits(), adam(1e-3))
+    assert case.setting.origin_step == 1
+    assert judge(case) is None
+
+
+def test_what_was_left_out_of_a_training_that_ended_at_once_is_information():
+    model = nn.Sequential(nn.Linear(64, 32), Logarithm(), nn.Linear(32, 10))
+    verdict = judge(
+        examined(model, digits(), lambda own: torch.optim.Adam(own.get_submodule("0").parameters(), 1e-3))
+    )
+    assert verdict is not None
+    assert (verdict.severity, verdict.sites) == ("information", ("2.weight",))
