@@ -1,0 +1,129 @@
+"""The loss does not fall, or stopped far from good: a symptom, whose cause is another finding or lies outside.
+
+Where gradients arrive at the first layer, the weights move and no twin does better, gradient flow is not the matter:
+labels that do not follow from the inputs, a model that cannot express the answer, or a task that needs more steps.
+"""
+
+from __future__ import annotations
+
+import math
+
+from evenflow.diagnose.case import Case
+from evenflow.diagnose.finding import MissingError, Severity, Verdict
+from evenflow.diagnose.learning import Learning, learning
+from evenflow.diagnose.movement import movement
+from evenflow.diagnose.rule import Rule
+from evenflow.diagnose.twins import Comparison, compared
+
+FEWEST_STEPS = 50
+"""A network may need some steps before its loss moves."""
+ENOUGH_STEPS = 180
+"""Steps after which a training that has learned nothing, at no learning rate, is a risk whatever the reason."""
+NOTHING = 0.1
+"""Share of the way below which nothing was learned, to speak of."""
+STUCK = 0.5
+"""Share of the way below which a loss that has long been flat stopped far from good."""
+LONG = 0.5
+"""Share of the run that counts as long."""
+REACHES = 1e-4
+"""Elasticity of the loss with respect to the weakest layer, over that to the strongest, from which it is reached."""
+MOVES = 0.1
+"""Relative change of the weights over the run from which they moved."""
+
+
+def judge(case: Case) -> Verdict | None:
+    """A loss that does not fall."""
+    curve = learning(case)
+    if curve.diverged or curve.falling or curve.learned >= STUCK or len(curve.loss) < FEWEST_STEPS:
+        return None
+    if (
+        math.isnan(curve.learned) and curve.fell
+    ):  # a loss below 0 that came down: how far it could, nobody knows
+        return None
+    span = max(int(curve.steps[-1] - curve.steps[0]), 1)
+    since = int(curve.steps[0]) if curve.learned < NOTHING else curve.flat_since
+    if curve.learned >= NOTHING and curve.steps[-1] - since < LONG * span:
+        return None
+    twins = [
+        each
+        for name in ("learning_rate", "inputs", "unfrozen", "output")
+        for each in compared(case.setting, name, curve.reference)
+    ]
+    best = max(twins, key=lambda each: each.points, default=None)
+    return _verdict(curve, since, best, _flows(case))
+
+
+def _flows(case: Case) -> bool | None:
+    """Whether gradients reach every weight and the weights move; None where that was not recorded."""
+    try:
+        moved = movement(case)
+    except MissingError:
+        return None
+    path = moved.path
+    return bool(len(path) and path.min() > MOVES)
+
+
+def _verdict(curve: Learning, since: int, best: Comparison | None, flows: bool | None) -> Verdict:
+    helped = best is not None and best.clear
+    outside = bool(flows) and not helped
+    evidence: dict[str, float | int | str] = {
+        "share_learned": curve.learned,
+        "loss_start": curve.start,
+        "loss_end": curve.end,
+        "loss_noise": curve.noise,
+        "flat_since_step": since,
+    }
+    if not math.isnan(curve.chance):
+        evidence["loss_of_a_constant_answer"] = curve.chance
+    if best is not None:
+        evidence["best_twin_points"] = best.points
+    message = f"the loss has not fallen since step {since}: it began at {curve.start:.3g} and stands at {curve.end:.3g}"
+    if not math.isnan(curve.chance) and curve.learned < NOTHING:
+        message += f", what guessing costs ({curve.chance:.3g})"
+    if outside:
+        message += "; every weight gets gradients and moves"
+        if best is None:
+            message += "; whether another learning rate does better, the doctor can try"
+        else:
+            message += (
+                ", and no twin does clearly better: unless another finding explains it, this is not a matter of "
+                "gradient flow but of the labels, the data or what the model can express"
+            )
+    in_vain = curve.learned < NOTHING and best is not None and len(curve.loss) >= ENOUGH_STEPS
+    severity: Severity = "information" if outside and not in_vain else "risk"
+    return Verdict(
+        severity=severity,
+        sites=(),
+        first_step=since,
+        evidence=evidence,
+        message=message,
+        strength=0.2,
+        remedies=("look_at_the_data",) if outside else (),
+    )
+
+
+RULE = Rule(
+    code="EF601",
+    name="loss_plateau",
+    title="The loss does not fall",
+    judge=judge,
+    remedies=("mend_the_cause",),
+    follows_from=(
+        *("bad_output_layer", "unnormalised_input", "symmetric_init", "lr_too_high", "dead_units"),
+        *("saturated_activations", "vanishing_gradient", "correlation_collapse", "exploding_activations"),
+        *(
+            "exploding_gradient",
+            "poor_init",
+            "frozen_layers",
+            "lr_too_low",
+            "nonfinite_origin",
+            "clipping_always_on",
+        ),
+    ),
+    confidence=0.9,
+    explanation=(
+        "The loss stays where it began, at what guessing costs, or stopped far from good. Its cause is the finding it "
+        "follows from; where gradients arrive everywhere, the weights move and no change of learning rate or input "
+        "scale does better, it is not a matter of gradient flow: look at labels, data and what the model can express."
+    ),
+)
