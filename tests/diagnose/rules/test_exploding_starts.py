@@ -1,0 +1,101 @@
+"""Signals that are absurd before the first step: they overflow, or a few layers multiply them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diagnosed_trainings import chain, digits, normal, redrawn, severity, sgd, trained, verdict
+from torch import Tensor, nn
+
+from evenflow.diagnose.engine import diagnose
+
+RULE = "exploding_activations"
+
+
+class Exponential(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values.exp()
+
+
+class Times(nn.Module):
+    """The ReLU of the values, times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.activation = nn.ReLU()
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.factor * self.activation(values)
+
+
+class Divided(nn.Module):
+    """The ReLU of the values over its largest entry, which is 0 where all are silent."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        top = values.clamp(min=0).amax(1, keepdim=True) * 0
+        return values / top
+
+
+class Masked(nn.Module):
+    """A mask that takes all entries away, as a softmax of minus infinities does; kept ones lie at -1e9."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        low = values.masked_fill(values > 0, -1e9)
+        return low.log()
+
+
+def test_exponentials_of_exponentials_overflow_and_are_the_root():
+    case = trained(redrawn(chain(64, 6, Exponential), nn.init.kaiming_uniform_), sgd(lr=0.01), digits())
+    found = verdict(RULE, case)
+    assert found is not None
+    assert found.severity == "fault"
+    assert found.first_step == 0
+    assert float(found.evidence["largest_operand"]) > 1e3 * float(found.evidence["largest_input"])
+    diagnosis = diagnose(case.table)
+    assert diagnosis.findings[0].rule == RULE
+    assert next(one for one in diagnosis.findings if one.rule == "nonfinite_origin").root == RULE
+
+
+@pytest.mark.parametrize("activation", [Divided, Masked], ids=["division by 0", "logarithm below 0"])
+def test_an_operation_outside_its_domain_is_no_growth(activation):
+    case = trained(chain(64, 4, activation), sgd(lr=0.01), digits())
+    assert severity("nonfinite_origin", case) == "fault"
+    assert RULE not in [one.rule for one in diagnose(case.table).findings]
+
+
+def test_inputs_that_are_large_themselves_have_not_grown():
+    images = [(1e30 * inputs, classes) for inputs, classes in digits()]
+    case = trained(chain(64, 3, Exponential), sgd(lr=0.01), images)
+    assert severity("nonfinite_origin", case) == "fault"
+    assert RULE not in [one.rule for one in diagnose(case.table).findings]
+
+
+def test_two_layers_with_a_factor_are_named_and_not_the_steps():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), Times(20), nn.Linear(32, 32), Times(20), nn.Linear(32, 10))
+    case = trained(redrawn(model, nn.init.kaiming_uniform_), sgd(lr=0.03), digits())
+    found = verdict(RULE, case)
+    assert found is not None
+    assert found.severity == "fault"
+    assert found.sites == ("3.activation",)
+    assert found.evidence["growth_decades"] == pytest.approx(
+        1.3, abs=0.2
+    )  # log10(20): the first is behind the site
+    assert diagnose(case.table).findings[0].rule == RULE
+
+
+def test_two_layers_whose_steps_are_too_large_do_not_grow_at_the_start():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+    case = trained(redrawn(model, nn.init.kaiming_uniform_), sgd(lr=100.0), digits(), steps=40)
+    found = verdict(RULE, case)
+    assert found is None or found.first_step
+
+
+def test_a_large_last_layer_is_no_growth():
+    model = chain(64, 3, nn.ReLU)
+    redrawn(model[-1:], normal(20.0))
+    case = trained(model, sgd(lr=1e-5), digits(), steps=40)
+    found = verdict(RULE, case)
+    assert found is None or found.first_step
