@@ -1,0 +1,153 @@
+"""What `evenflow doctor` is asked about: a function in a module or a script that gives model, data and loss."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from evenflow.errors import SpecError, suggest
+
+NAMES = ("doctor", "setup")
+"""Functions that are looked for where none is named."""
+
+LINES = """\
+def doctor():
+    model, batches, loss_fn, optimizer = ...  # as the training makes them
+    return model, batches, loss_fn, optimizer
+"""
+"""What is to be added to a script that has no such function."""
+
+
+class NoFunctionError(SpecError):
+    """A module or a script has no function that the doctor could call; `LINES` say what to add."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a function has given.
+
+    Args:
+        name: of the function, for people.
+        model, data, loss_fn, optimizer: as `ef.doctor` takes them.
+    """
+
+    name: str
+    model: Any
+    data: Any
+    loss_fn: Any
+    optimizer: Any = None
+
+
+@contextmanager
+def subject_of(target: str) -> Iterator[Subject]:
+    """Import what is named, call its function, and give what it returned; `sys.path` and `sys.argv` are put back.
+
+    Args:
+        target: "module:function" or "script.py:function"; without a function, `doctor` or `setup` is called.
+
+    Raises:
+        SpecError: there is no such module, script or function, it raises, or returns something else.
+    """
+    path, _, function = target.rpartition(":") if _names_a_function(target) else (target, "", "")
+    is_script = path.endswith(".py") or os.sep in path
+    arguments, places = sys.argv, sys.path[:]
+    try:
+        sys.argv = [path]
+        sys.path.insert(0, str(Path(path).resolve().parent) if is_script else os.getcwd())
+        with redirect_stdout(sys.stderr):  # what a script prints is no part of the diagnosis
+            module = _script(path) if is_script else _module(path)
+            name, call = _function(module, path, function)
+            subject = _subject(f"{path}:{name}", _called(f"{path}:{name}", call))
+        yield subject
+    finally:
+        sys.argv, sys.path[:] = arguments, places
+
+
+def _names_a_function(target: str) -> bool:
+    head, separator, tail = target.rpartition(":")
+    return bool(separator and head and tail.isidentifier())
+
+
+def _script(path: str) -> ModuleType:
+    file = Path(path)
+    if not file.is_file():
+        near = [str(one) for one in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        raise SpecError(f"there is no script {path}{suggest(path, near)}")
+    name = file.stem
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{path} is no Python script; its name has to end in .py")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # dataclasses and pickle look there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        if before is not None:
+            sys.modules[name] = before
+        raise SpecError(f"{path} raises {_first_line(error)} when it is imported") from error
+    return module
+
+
+def _module(path: str) -> ModuleType:
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        missing = error.name or path
+        if path == missing or path.startswith(f"{missing}."):
+            raise SpecError(
+                f"there is no module {missing} that Python finds from here; a script is given with its .py, such as "
+                "train.py:setup"
+            ) from None
+        raise SpecError(f"module {path} needs {missing}, which is not installed") from error
+    except Exception as error:
+        raise SpecError(f"module {path} raises {_first_line(error)} when it is imported") from error
+
+
+def _function(module: ModuleType, path: str, name: str) -> tuple[str, Callable[[], Any]]:
+    chosen = [name] if name else [one for one in NAMES if callable(getattr(module, one, None))]
+    if not chosen:
+        raise NoFunctionError(
+            f"{path} has no function doctor or setup that returns (model, batches, loss_fn[, optimizer]); add one, or "
+            f"name another, such as {path}:make"
+        )
+    found = getattr(module, chosen[0], None)
+    if not callable(found):
+        known = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
+        raise SpecError(f'{path} has no function "{name}"{suggest(name, known)}')
+    return chosen[0], found
+
+
+def _called(name: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except TypeError as error:
+        if (
+            "positional argument" in str(error)
+            and error.__traceback__
+            and error.__traceback__.tb_next is None
+        ):
+            raise SpecError(f"{name} takes arguments; the doctor calls it without any") from error
+        raise SpecError(f"{name} raises {_first_line(error)}") from error
+    except Exception as error:
+        raise SpecError(f"{name} raises {_first_line(error)}") from error
+
+
+def _subject(name: str, found: Any) -> Subject:
+    if not isinstance(found, list | tuple) or len(found) not in (3, 4):
+        shown = f"{len(found)} things" if isinstance(found, list | tuple) else type(found).__name__
+        raise SpecError(f"{name} returns {shown}; the doctor needs (model, batches, loss_fn[, optimizer])")
+    return Subject(name, *found)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

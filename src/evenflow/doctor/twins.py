@@ -1,0 +1,193 @@
+"""Twins of a trial: from the same start, on the same batches, with the same random numbers, and one thing changed.
+
+What one change does is seen at once beside what the training does as it is: a learning rate is too low where ten times
+as much is better, too high where a tenth is.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import nn
+
+from evenflow.doctor.batches import standardised
+from evenflow.doctor.copying import Patient, untouched_randomness
+from evenflow.doctor.trial import Course, Plan, train
+from evenflow.measure.data_facts import input_tensors
+from evenflow.spec.setting import Input, Trial
+
+FACTORS = (0.1, 10.0)
+"""Of the learning rate that is tried; beyond the better one, where it is better, the next power of ten."""
+_FURTHEST = 2  # powers of ten from the trial's own rate; one more where it has diverged
+# What counts as standardised: |mean|, std, feature to feature, the size of the mean over that of the spread.
+_CENTRED, _NARROW, _WIDE, _UNEVEN, _OFF = 0.3, 0.5, 2.0, 3.0, 1.0
+_WORTH_A_TWIN = (
+    0.4  # of a twin's time without a probe to that of a trial with one; measured, in case of doubt too high
+)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Trials with one thing changed, and in words what was left out and why."""
+
+    trials: tuple[Trial, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def raise_twins(
+    patient: Patient,
+    plan: Plan,
+    course: Course,
+    inputs: tuple[Input, ...],
+    *,
+    loss_kind: str = "",
+    end: Callable[[Patient], Patient] | None = None,
+    seconds: float = 12.0,
+    said: Callable[[str], None] = lambda _: None,
+) -> Twins:
+    """Train the twins of a trial.
+
+    Args:
+        patient: at the start of the trial; copied anew for every twin.
+        plan: of the trial.
+        course: how the trial went.
+        inputs: figures of its inputs.
+        loss_kind: as in `spec.setting.Output`.
+        end: makes a copy hand out what its loss takes, where it does not; see `doctor.mended_end`.
+        seconds: for all twins together; one that would not be through in what is left is skipped.
+        said: called with the name of a twin before it trains.
+    """
+    trials = [trial_of(course, "nothing")]
+    skipped: list[str] = []
+    left = seconds
+    done = len(course.losses)
+    steps = (
+        done if done and math.isfinite(course.losses[-1]) else course.planned
+    )  # a twin may live where it died
+    if steps < 2 or done < 2:
+        return Twins(tuple(trials), ("twins: the trial has fewer than two steps",))
+
+    def twin(
+        name: str,
+        plan: Plan,
+        factor: float = 1.0,
+        changed: Callable[[Patient], Patient] = lambda patient: patient,
+    ) -> Course | None:
+        nonlocal left
+        expected = course.seconds * _WORTH_A_TWIN * steps / done
+        if expected > left:
+            skipped.append(
+                f"{name}: a twin would take about {expected:.0f} s and {max(left, 0):.0f} s are left"
+            )
+            return None
+        said(name)
+        with untouched_randomness(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a training that is not the user's
+            found = train(
+                changed(patient.copied()),
+                replace(plan, steps=steps),
+                factor=factor,
+                seconds=left,
+                loss_kind=lambda: loss_kind,
+            )
+        left -= found.seconds
+        if len(found.losses) < steps and math.isfinite(found.losses[-1]):
+            skipped.append(f"{name}: the time was over after {len(found.losses)} of {steps} steps")
+            return None
+        return found
+
+    if end is not None:
+        found = twin("an output as the loss takes it", plan, changed=end)
+        if found is not None:
+            trials.append(trial_of(found, "output"))
+    if not is_standardised(inputs) and any(
+        tensor.is_floating_point() for _, tensor in input_tensors(plan.batches[0].inputs)
+    ):
+        found = twin("standardised inputs", replace(plan, batches=standardised(plan.batches)))
+        if found is not None:
+            trials.append(trial_of(found, "inputs"))
+    if _frozen(patient):
+        found = twin("nothing frozen", plan, changed=_unfrozen)
+        if found is not None:
+            trials.append(trial_of(found, "unfrozen"))
+    for factor, found in _rates(course, lambda factor: twin(f"learning rate × {factor:g}", plan, factor)):
+        trials.append(trial_of(found, "learning_rate", factor))
+    return Twins(tuple(trials), tuple(skipped))
+
+
+def _rates(course: Course, twin: Callable[[float], Course | None]) -> Iterator[tuple[float, Course]]:
+    """Twins with other learning rates: both neighbours, and beyond the one that is better than the trial.
+
+    Of a trial that has diverged only lower rates are tried, down to one that does not diverge.
+    """
+    diverged = math.isnan(course.settled)
+    for factor in FACTORS[:1] if diverged else FACTORS:
+        before = course
+        for power in range(1, _FURTHEST + diverged + 1):
+            found = twin(round(factor**power, 6))
+            if found is None:
+                break
+            yield round(factor**power, 6), found
+            if not better(found, before) and not math.isnan(found.settled + before.settled):
+                break
+            before = found
+
+
+def better(one: Course, other: Course) -> bool:
+    """Whether a trial ends with a lower loss; a loss that is not finite is the worst of all."""
+    if math.isnan(one.settled):
+        return False
+    return math.isnan(other.settled) or one.settled < other.settled
+
+
+def trial_of(
+    course: Course,
+    change: Literal["nothing", "learning_rate", "inputs", "unfrozen", "output"],
+    factor: float = 1.0,
+) -> Trial:
+    """As the setting holds it."""
+    return Trial(change=change, factor=factor, loss=course.losses, score=course.score, chance=course.chance)
+
+
+def _frozen(patient: Patient) -> list[nn.Parameter]:
+    """Weights that ask for no gradient, or that the optimiser does not have."""
+    optimised = {id(one) for group in patient.optimizer.param_groups for one in group["params"]}
+    return [
+        one
+        for one in patient.model.parameters()
+        if one.is_floating_point() and (not one.requires_grad or id(one) not in optimised)
+    ]
+
+
+def _unfrozen(patient: Patient) -> Patient:
+    """A copy with all its parameters in training, those that stood still by the options of the first group."""
+    optimised = {id(one) for group in patient.optimizer.param_groups for one in group["params"]}
+    frozen = _frozen(patient)
+    for one in frozen:
+        one.requires_grad_(True)
+    left_out = [one for one in frozen if id(one) not in optimised]
+    if left_out:
+        first = {name: value for name, value in patient.optimizer.param_groups[0].items() if name != "params"}
+        patient.optimizer.add_param_group({**first, "params": left_out})
+    return patient
+
+
+def is_standardised(inputs: tuple[Input, ...]) -> bool:
+    """Whether all floating inputs have mean 0 and standard deviation 1, about, and no feature is far from the others.
+
+    >>> is_standardised((Input(name="input", shape=(8, 2), mean=0.0, std=1.0, offset=0.1, feature_spread=1.2),))
+    True
+    """
+    return all(
+        one.integer
+        or (
+            abs(one.mean) <= _CENTRED
+            and _NARROW <= one.std <= _WIDE
+            and not (one.offset > _OFF or one.feature_spread > _UNEVEN)
+        )
+        for one in inputs
+    )
