@@ -14,7 +14,9 @@ _HOMES = {
     "Activation": "evenflow.spec.activation",
     "Data": "evenflow.spec.data",
     "DataError": "evenflow.errors",
+    "Diagnosis": "evenflow.diagnose.diagnosis",
     "EvenflowError": "evenflow.errors",
+    "Finding": "evenflow.diagnose.finding",
     "Network": "evenflow.spec.network",
     "Probe": "evenflow.watch.probe",
     "ProbeWarning": "evenflow.measure.recorder",
@@ -29,6 +31,8 @@ _HOMES = {
     "activation_names": "evenflow.spec.activation",
     "advise": "evenflow.study.advice",
     "build": "evenflow.study.build",
+    "diagnose": "evenflow",  # the package, which can be called
+    "doctor": "evenflow",  # so is this one
     "predict": "evenflow.study.forecast",
     "properties": "evenflow.spec.properties",
     "read_study": "evenflow.spec.files",
@@ -42,7 +46,9 @@ __all__ = [
     "Activation",
     "Data",
     "DataError",
+    "Diagnosis",
     "EvenflowError",
+    "Finding",
     "Network",
     "Probe",
     "ProbeWarning",
@@ -57,6 +63,8 @@ __all__ = [
     "activation_names",
     "advise",
     "build",
+    "diagnose",
+    "doctor",
     "predict",
     "properties",
     "read_study",
@@ -70,7 +78,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'evenflow' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
+    home = _HOMES[name]
+    value = import_module(f"{home}.{name}") if home == __name__ else getattr(import_module(home), name)
     globals()[name] = value
     return value
 
@@ -81,6 +90,10 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` resolves
     from evenflow.compare.summary import summarise
+    from evenflow.diagnose.diagnosis import Diagnosis
+    from evenflow.diagnose.engine import diagnose
+    from evenflow.diagnose.finding import Finding
+    from evenflow.doctor.consult import doctor
     from evenflow.errors import DataError, EvenflowError, SpecError, StoreError, UnavailableError
     from evenflow.measure.recorder import ProbeWarning
     from evenflow.record.store import Store

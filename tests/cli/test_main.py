@@ -29,7 +29,9 @@ def code_of(*arguments: str) -> int:
     return caught.value.code
 
 
-@pytest.mark.parametrize("command", ["study", "predict", "activations", "report", "watch"])
+@pytest.mark.parametrize(
+    "command", ["study", "predict", "activations", "report", "watch", "diagnose", "rules"]
+)
 def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(command, "--help") == 0
     assert f"evenflow {command}" in capsys.readouterr().out.partition("Example")[2]

@@ -28,6 +28,9 @@ def loaded_after(code: str) -> set[str]:
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['predict', '--chain'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--show'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['watch', '--help'])\nexcept SystemExit:\n    pass",
+        "import evenflow.cli\ntry:\n    evenflow.cli.main(['diagnose', '--help'])\nexcept SystemExit:\n    pass",
+        "import evenflow.cli\ntry:\n    evenflow.cli.main(['rules'])\nexcept SystemExit:\n    pass",
+        "import evenflow; evenflow.diagnose(evenflow.Table.from_rows([evenflow.record.Run('a')], [])).to_html()",
     ],
 )
 def test_no_framework_is_loaded(code: str) -> None:

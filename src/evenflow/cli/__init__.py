@@ -11,8 +11,11 @@ from cyclopts import App, CycloptsError
 
 import evenflow
 from evenflow.cli.activations import activations
+from evenflow.cli.diagnose import diagnose
+from evenflow.cli.doctor import doctor
 from evenflow.cli.predict import predict
 from evenflow.cli.report import report
+from evenflow.cli.rules import rules
 from evenflow.cli.study import study
 from evenflow.cli.watch import separated, watch
 from evenflow.errors import EvenflowError
@@ -31,12 +34,16 @@ app.command(predict)
 app.command(activations)
 app.command(report)
 app.command(watch, help_epilogue="")
+app.command(doctor, help_epilogue="")
+app.command(diagnose, help_epilogue="")
+app.command(rules, help_epilogue="Example: `evenflow rules vanishing_gradient` explains this one.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process.
 
-    Exit codes: 0 done, 1 done but cells failed, 2 wrong use or unusable input, 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 done but cells failed or something was found that `--fail-on` names, 2 wrong use or unusable
+    input, 130 stopped by Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

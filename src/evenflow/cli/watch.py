@@ -75,6 +75,7 @@ def watch(
         budget=(budget or _BUDGET) if every is None else None,
         sites=sites,
         window=window,
+        quiet=quiet,
     )
     store = out or Path("runs") / script.name / "flow.sqlite"
     return watch_script(script, settings, store, quiet=quiet)
