@@ -44,6 +44,23 @@ def terminal(monkeypatch):
     return connect
 
 
+def test_a_line_that_stays_is_not_wiped(terminal, clock):
+    stream = terminal()
+    live = Live()
+    live.start()
+    live.show("one")
+    live.say("news")
+    live.show("two")
+    print("bar 50 %", end="")
+    live.say("more")
+    live.stop()
+    assert stream.getvalue() == "\r\x1b[Kone\r\x1b[Knews\n\r\x1b[Ktwo\r\x1b[Kbar 50 %\nmore\n"
+    clock(1)
+    quiet = Live(quiet=True)
+    quiet.say("nothing")
+    assert "nothing" not in stream.getvalue()
+
+
 def test_in_a_terminal_the_line_is_wiped_before_the_script_prints(terminal, clock):
     stream = terminal()
     live = Live()

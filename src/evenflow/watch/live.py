@@ -78,6 +78,15 @@ class Live:
                 _plainly(sys.stderr, text)
                 self._shown = True
 
+    def say(self, line: str) -> None:
+        """Write a line that stays."""
+        if self._quiet or os.getpid() != self._process:
+            return
+        self._wipe()
+        with suppress(OSError, ValueError):
+            _plainly(sys.stderr, f"{chr(10) if self._inside else ''}{line}\n")
+            self._inside = False
+
     def _listening(self, write: Callable[[str], int]) -> Callable[[str], int]:
         def listening(text: str, *rest: Any) -> int:
             if text and os.getpid() == self._process:

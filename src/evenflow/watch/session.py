@@ -15,15 +15,17 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from evenflow.diagnose.text import one_line
 from evenflow.measure import clock
 from evenflow.watch.book import Book, Shelf
 from evenflow.watch.discovery import models_of, when_called
 from evenflow.watch.facts import facts
 from evenflow.watch.live import Live
 from evenflow.watch.losses import Losses
+from evenflow.watch.news import News
 from evenflow.watch.probe import Probe
 from evenflow.watch.settings import Settings
 from evenflow.watch.summary import Ended, ended
@@ -40,6 +42,7 @@ class _Run:
         self.call_off: Callable[[], None] = lambda: None
         self.begun = time.monotonic()
         self.steps = 0
+        self.news = News()
         self.shown: tuple[int, float] = (0, time.monotonic())  # steps and time of the last line
 
     def holds(self, candidates: Sequence[nn.Module]) -> bool:
@@ -75,7 +78,7 @@ class Session:
         self._runs: list[_Run] = []
         self._told: set[str] = set()
         self._unknown: set[int] = set()
-        self._losses = Losses()
+        self._losses = Losses(self._heard)
         self._plain_init = Optimizer.__init__
 
     def start(self) -> None:
@@ -133,6 +136,8 @@ class Session:
                 run.steps += optimiser is run.optimisers[0]
                 if self._live.due:
                     self._show()
+                if run.news.due(run.steps) and not self._settings.quiet:
+                    self._tell(run, run.probe)
 
     def unscaled(self, optimiser: Optimizer, scale: float) -> None:
         """Nothing of this is the session's business."""
@@ -140,6 +145,13 @@ class Session:
     def skipped(self, optimiser: Optimizer) -> None:
         """A step that a loss scale has left out has a loss like any other."""
         self.after_step(optimiser, False)
+
+    def _heard(self, loss: Tensor) -> None:
+        """Gradients are about to go back from a loss, whose graph says how it comes from the outputs."""
+        with self._careful():
+            for run in self._runs:
+                if run.probe is not None:
+                    run.probe._recorder.heard(loss)
 
     # Runs.
 
@@ -199,8 +211,9 @@ class Session:
                     seconds = time.monotonic() - run.begun
                     told = {**self._facts, "model": type(run.probe.model).__name__, "seconds": seconds}
                     told |= {"message": message} if message else {}
+                    told |= run.probe.setting.to_facts()
                     run.book.close_with(status, told)
-                    self.ended.append(ended(run.probe, run.book, run.steps))
+                    self.ended.append(ended(run.probe, run.book, run.steps, judged=not self._settings.quiet))
 
     def _runs_of(self, optimiser: Optimizer) -> list[_Run]:
         return [run for run in self._runs if any(one is optimiser for one in run.optimisers)]
@@ -228,6 +241,12 @@ class Session:
         if not math.isnan(share):
             parts.append(f"probe {share:.1%}")
         self._live.show("evenflow: " + " · ".join(parts))
+
+    def _tell(self, run: _Run, probe: Probe) -> None:
+        """A line for every finding that is new."""
+        for finding in run.news.judge(probe, run.steps):
+            name = f"{type(probe.model).__name__}: " if len(self._runs) > 1 else ""
+            self._live.say(f"evenflow: step {run.steps:,}, {name}{one_line(finding)}")
 
     @contextmanager
     def _careful(self, run: _Run | None = None) -> Iterator[None]:

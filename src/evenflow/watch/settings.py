@@ -12,6 +12,7 @@ class Settings:
 
     Args:
         name: of the runs in the store; the second is called name-2.
+        quiet: nothing is judged, since nobody is to be told.
     """
 
     name: str
@@ -19,3 +20,4 @@ class Settings:
     budget: float | None = None
     sites: Sequence[str] | None = None
     window: int = 1000
+    quiet: bool = False

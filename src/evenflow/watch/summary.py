@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evenflow.diagnose.diagnosis import Diagnosis
+from evenflow.diagnose.engine import diagnose
 from evenflow.record.table import Table
 from evenflow.report.wording import plural
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
     from evenflow.watch.book import Book
     from evenflow.watch.probe import Probe
+
+
+_JUDGED = 1000
+"""Recorded steps of a training that are judged at its end, of more some are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +34,7 @@ class Ended:
         table: what the summary shows.
         origin: the operation that made the first value that is not finite, in words; "" if there is none.
         failure: what stopped the probe; "" if nothing did.
+        diagnosis: what the rules say of it.
     """
 
     model: str
@@ -37,11 +44,13 @@ class Ended:
     table: Table
     origin: str
     failure: str
+    diagnosis: Diagnosis
 
 
-def ended(probe: Probe, book: Book, steps: int) -> Ended:
-    """What is kept of a probe that has been detached; nothing of the model."""
+def ended(probe: Probe, book: Book, steps: int, *, judged: bool = True) -> Ended:
+    """What is kept of a probe that has been detached, `judged` or not; nothing of the model."""
     origin, failure = probe.origin, probe.failure
+    diagnosis = diagnose(probe.excerpt(_JUDGED)) if judged else Diagnosis()
     return Ended(
         type(probe.model).__name__,
         None if book.number is None else book.key,
@@ -50,6 +59,7 @@ def ended(probe: Probe, book: Book, steps: int) -> Ended:
         probe.table,
         "" if origin is None else f"step {origin[0]:,}, {origin[1]}",
         "" if failure is None else f"{type(failure).__name__}: {failure}",
+        replace(diagnosis, run=book.key),
     )
 
 
@@ -64,6 +74,7 @@ def show(trainings: Sequence[Ended], path: Path, seconds: float, console: Consol
             console.print(f" first value that is not finite at {training.origin}", markup=False)
         if training.failure:
             console.print(f" the probe stopped early: {training.failure}", markup=False)
+        console.print(training.diagnosis)
     for line in _closing(trainings, path, seconds):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -73,6 +84,7 @@ def _closing(trainings: Sequence[Ended], path: Path, seconds: float) -> Iterator
     if keys:
         what = "run" if len(keys) == 1 else "runs"
         yield f"evenflow: {_time(seconds)}; {what} {', '.join(keys)} in {path}"
+        yield f"evenflow: to judge it again: evenflow diagnose {path}"
         yield f"evenflow: to read it: ef.Store.open({str(path)!r}).table({keys!r})"
     else:
         yield f"evenflow: {_time(seconds)}; nothing was stored"
