@@ -1,0 +1,1 @@
+"""A population of small trainings, some of them ailing, with what is true of each found by experiment."""
