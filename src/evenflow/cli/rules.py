@@ -58,6 +58,8 @@ def _page(rule: Rule) -> Iterator[object]:
         yield Text.assemble(("What to do: ", "bold"), listed(rule.remedies))
     if rule.follows_from:
         yield Text.assemble(("It can follow from: ", "bold"), listed(rule.follows_from, most=20))
-    yield Text.assemble(
-        ("Right in the calibration: ", "bold"), f"{100 * rule.confidence:.0f} % of the findings of this rule"
-    )
+    if rule.confidence < 1:
+        yield Text.assemble(
+            ("Right in the calibration: ", "bold"),
+            f"{100 * rule.confidence:.0f} % of the findings of this rule (benchmarks/detection.py)",
+        )

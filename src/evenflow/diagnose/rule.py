@@ -23,7 +23,8 @@ class Rule:
                 MissingError: the case does not hold what the rule needs.
         remedies: names of what answers it, the best first.
         follows_from: names of the rules that can be its root, the likeliest first.
-        confidence: share of its findings that were right in the calibration.
+        confidence: share of its findings that were right on the calibration half of `benchmarks/detection.py`, with one
+            right and one wrong one more (Laplace); 1 for a plain reading, which there is nothing to calibrate about.
         explanation: what it is and why it matters, in Markdown; shown by `evenflow rules NAME`.
     """
 
@@ -33,5 +34,5 @@ class Rule:
     judge: Callable[[Case], Verdict | None]
     remedies: tuple[str, ...]
     follows_from: tuple[str, ...] = ()
-    confidence: float = 0.9
+    confidence: float = 1.0
     explanation: str = ""

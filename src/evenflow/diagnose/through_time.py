@@ -57,7 +57,7 @@ def through_time(case: Case) -> Verdict | None:
             "decades_per_time_step_high": -trend.low,
             "last_to_first_time_step_decades": -trend.rise,
             "last_to_first_time_step_decades_at_end": -end.rise,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(case.steps[0]),
         strength=min(0.2 + end.rise / 10.0, 1.0),

@@ -58,7 +58,7 @@ def judge(case: Case) -> Verdict | None:
         evidence={
             "share_of_steps_clipped": acted,
             "median_share_left": typical,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(ratio.steps[0]),
         strength=1.0 if fault else min(-float(np.log10(max(typical, 1e-12))) / 4.0, 1.0),
@@ -85,6 +85,7 @@ RULE = Rule(
         "exploding_activations",
         "exploding_gradient",
     ),
+    confidence=0.75,
     explanation=(
         "Clipping is there for the rare step that would break everything. Where it acts at every step, the gradient's "
         "length says nothing any more: plain gradient descent goes steps of a fixed length, however near the minimum "

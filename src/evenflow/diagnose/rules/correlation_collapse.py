@@ -89,7 +89,7 @@ def judge(case: Case) -> Verdict | None:
             "decades_of_difference_per_layer": found.trend.slope,
             "decades_of_difference_per_layer_low": found.trend.low,
             "decades_of_difference_per_layer_high": found.trend.high,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=found.step,
         strength=0.45,
@@ -119,6 +119,7 @@ RULE = Rule(
         *("unnormalised_input", "symmetric_init", "poor_init", "lr_too_high", "dead_units"),
         *("vanishing_gradient", "frozen_layers"),
     ),
+    confidence=0.89,
     explanation=(
         "The correlation of two samples obeys a map of its own from layer to layer, with a fixed point at 1. In the "
         "ordered phase (χ₁ < 1) they run into it exponentially: behind some depth the network gives one answer for "

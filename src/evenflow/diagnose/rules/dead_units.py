@@ -60,7 +60,7 @@ def judge(case: Case) -> Verdict | None:
             "dead_fraction_at_start": float(start[worst]),
             "units_alive": number(_alive(dead, end, worst)),
             "layers_concerned": len(order),
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=onset,
         strength=min(max((share - _USUAL) / (1.0 - _USUAL), 0.0), 1.0),
@@ -102,6 +102,7 @@ RULE = Rule(
         "exploding_activations",
         "bad_output_layer",
     ),
+    confidence=0.97,
     explanation=(
         "A rectified unit whose pre-activation is below 0 for every sample gives 0 and gets no gradient, so it never "
         "comes back. Half of the units of a deep ReLU network may be so from the start without harm; where a whole "

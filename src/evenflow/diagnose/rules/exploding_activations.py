@@ -115,7 +115,7 @@ def _over_few_layers(case: Case, signal: Series, start: Vector, result: Outcome)
             "rms_of_the_inputs": 10**inputs,
             "rms_of_the_last_layer": float(10 ** start[top]),
             "loss_at_start_over_chance": result.absurd_start,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(signal.steps[0]),
         strength=min(growth / 3.0, 1.0),
@@ -145,7 +145,7 @@ def _over_depth(signal: Series, start: Vector, result: Outcome) -> Verdict | Non
             "factor_per_layer_high": 10**trend.high,
             "rms_of_the_first_layer": float(10 ** start[np.isfinite(start)][0]),
             "rms_of_the_last_layer": float(10 ** start[top]),
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(signal.steps[0]),
         strength=min(trend.rise / 6.0, 1.0),
@@ -181,7 +181,7 @@ def _over_time(signal: Series, start: Vector, result: Outcome) -> Verdict | None
         evidence={
             "growth_decades": float(top[worst]),
             "rms_at_start": float(10 ** start[worst]),
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=onset,
         strength=min(float(top[worst]) / 10.0, 1.0),
@@ -195,6 +195,7 @@ RULE = Rule(
     judge=judge,
     remedies=("reinitialise", "add_normalisation", "scale_residual_branches", "lower_learning_rate"),
     follows_from=("unnormalised_input", "bad_output_layer", "poor_init", "lr_too_high"),
+    confidence=0.96,
     explanation=(
         "Each layer multiplies the variance of its input by σ_w² E[φ²]/q. Above 1 the signal grows exponentially with "
         "depth; the logits are then absurd before the first step, and the loss with them. A residual stream grows too, "

@@ -57,7 +57,7 @@ def _over_depth(case: Case, found: Matrices, result: Outcome) -> Verdict | None:
             "decades_per_layer_low": -trend.high,
             "decades_per_layer_high": -trend.low,
             "first_to_last_decades": -trend.rise,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(found.steps[0]),
         strength=min(-trend.rise / 8.0, 1.0),
@@ -106,7 +106,7 @@ def _over_time(found: Matrices, result: Outcome) -> Verdict | None:
             "gradient_at_start": 10**start,
             "largest_gradient": 10**top,
             "growth_decades": top - start,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=onset,
         strength=min((top - start) / 10.0, 1.0) if math.isfinite(top) else 1.0,
@@ -132,6 +132,7 @@ RULE = Rule(
         "exploding_activations",
         "bad_output_layer",
     ),
+    confidence=0.88,
     explanation=(
         "Where each layer multiplies the gradient by more than 1, it grows exponentially on its way back; the updates "
         "of the first layers are then larger than the weights, and the loss jumps or ends as NaN. Through time the "

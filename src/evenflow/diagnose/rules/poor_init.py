@@ -178,7 +178,7 @@ def _verdict(case: Case, side: Sequence[Scale], shows: str, result: Outcome) -> 
             "decades_off_over_depth": total,
             "layers_concerned": len(side),
             "loss_at_start_over_chance": result.absurd_start,
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(case.steps[0]) if len(case.steps) else None,
         strength=min(abs(total) / 6.0 + 0.3, 1.0),
@@ -191,6 +191,7 @@ RULE = Rule(
     title="weights whose scale is far from what theory asks of this activation at this depth",
     judge=judge,
     remedies=("reinitialise", "add_normalisation"),
+    confidence=0.95,
     explanation=(
         "Forward and back, a layer multiplies the signal's variance by n Var(w) times a constant of its activation. "
         "He initialisation makes that 1 for ReLU, Glorot for what is linear around 0. Weights off by a factor r give "

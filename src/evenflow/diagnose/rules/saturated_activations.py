@@ -65,7 +65,7 @@ def judge(case: Case) -> Verdict | None:
             "saturated_fraction": float(share[worst]),
             "saturated_fraction_at_start": float(start[worst]),
             "layers_concerned": len(order),
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=onset,
         strength=float(min((share[worst] - _MOST) / (1.0 - _MOST) * 0.8 + 0.2, 1.0)),
@@ -143,6 +143,7 @@ RULE = Rule(
         "exploding_activations",
         "bad_output_layer",
     ),
+    confidence=0.89,
     explanation=(
         "A sigmoid or a tanh far from 0 has a slope of nearly 0: whatever gradient arrives is multiplied by it, and "
         "the layers before get nothing. At the output such values are what a sure classifier should say; within the "

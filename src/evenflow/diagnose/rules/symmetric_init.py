@@ -69,7 +69,7 @@ def judge(case: Case) -> Verdict | None:
             "weight_mean": worst.weight_mean,
             "weight_std": worst.weight_std,
             "layers_concerned": len(shown),
-            "learned_share": result.learned,
+            "share_learned": result.learned,
         },
         first_step=int(case.steps[0]) if len(case.steps) else None,
         strength=1.0 if severity == "fault" else 0.4,
@@ -120,6 +120,7 @@ RULE = Rule(
     title="units that begin alike and stay alike",
     judge=judge,
     remedies=("reinitialise",),
+    confidence=0.9,
     explanation=(
         "Two units with the same incoming and the same outgoing weights compute the same, get the same gradient and "
         "are the same for ever: the layer is as good as one unit. With all weights 0 not even that learns, since the "

@@ -153,7 +153,7 @@ def _evidence(case: Case, found: Matrices, flow: Flow, result: Outcome) -> dict[
         "layers": len(found.sites),
         "first_to_last_decades": flow.first - flow.last,
         "first_layers_pull_on_the_loss": 10**flow.first,
-        "learned_share": result.learned,
+        "share_learned": result.learned,
     }
     if flow.line is not None:
         evidence |= {
@@ -190,6 +190,7 @@ RULE = Rule(
         "bad_output_layer",
         "lr_too_high",
     ),
+    confidence=0.96,
     explanation=(
         "Every layer multiplies the gradient that passes back through it by its weights and by the slope of its "
         "activation. Where that product is below 1 on average, the gradient falls exponentially with depth, and the "
