@@ -280,6 +280,10 @@ static PyObject *call_tap(PyObject *self, PyObject *given, PyObject *options)
     if (outputs == NULL) return NULL;
     if (one->ear != NULL && !hear(PyCapsule_GetPointer(one->ear, EAR), inputs, outputs)) {
         PyObject *answer = PyObject_CallFunctionObjArgs(one->slow, outputs, inputs, NULL);
+        if (answer == NULL && !PyErr_ExceptionMatches(PyExc_Exception)) { /* Ctrl-C is the user's */
+            Py_DECREF(outputs);
+            return NULL;
+        }
         if (answer == NULL) PyErr_Clear(); /* it reports its own errors; the user's training goes on */
         Py_XDECREF(answer);
     }
