@@ -138,7 +138,7 @@ def test_confidence_and_remedies_are_the_rules_unless_the_verdict_has_its_own():
         DEPTHS,
         200,
     )
-    assert (plain.confidence, plain.remedies) == (0.9, ("answer_dead_units",))
+    assert (plain.confidence, plain.remedies) == (1.0, ("answer_dead_units",))
     assert (own.confidence, own.remedies) == (0.5, ("more",))
 
 
