@@ -13,7 +13,13 @@ from evenflow.spec.plan import plan_of
 from evenflow.study.build import build
 
 INPUTS = torch.randn(8, 20, generator=torch.Generator().manual_seed(0))
-torch.manual_seed(0)  # a bias of two numbers may by chance lie far off 0, which is told first
+torch.manual_seed(1)  # a bias of two numbers may by chance lie far off 0, which is told first
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same for models that the tests draw."""
+    torch.manual_seed(1)
 
 
 @pytest.mark.parametrize(
