@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
-from .recipe import FAMILIES, Case
 from .scoring import PREFIXES, Score
 
 
@@ -63,20 +62,6 @@ def compared(scores: Sequence[Score], title: str) -> Table:
     for place, rule in enumerate(scores[0].rules):
         if rule.positives:
             table.add_row(rule.rule, *(f"{one.rules[place].f1.value:.2f}" for one in scores))
-    return table
-
-
-def members(cases: Sequence[Case], truths: Mapping[str, Mapping[str, object]]) -> Table:
-    """Trainings by family and by what is true of them."""
-    table = Table(title="Population", title_justify="left")
-    verdicts = ("fault", "sound", "left out")
-    for column in ("family", *verdicts):
-        table.add_column(column, justify="left" if column == "family" else "right")
-    for family in FAMILIES:
-        found = [truths[one.name]["verdict"] for one in cases if one.recipe.family == family]
-        table.add_row(family, *(str(found.count(word)) for word in verdicts))
-    everyone = [truths[one.name]["verdict"] for one in cases]
-    table.add_row("all", *(str(everyone.count(word)) for word in verdicts))
     return table
 
 

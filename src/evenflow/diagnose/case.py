@@ -13,8 +13,6 @@ from evenflow.record.axes import PHASES, Run, Site
 from evenflow.record.table import Table
 from evenflow.spec.setting import Setting
 
-WEIGHTS = ("weight",)
-
 
 @dataclass(frozen=True)
 class Series:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.chance import chance_loss
 from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.trends import since
 from evenflow.diagnose.twins import own_trial, skill_of
 from evenflow.spec.setting import NAN
 
@@ -110,9 +112,8 @@ class Learning:
         """First step from which the loss never came back to where it began; None where it did."""
         if not self.diverged:
             return None
-        low = np.flatnonzero(self.loss <= _above(self.start, _RUNAWAY))
-        after = self.steps[low[-1] + 1 :] if len(low) else self.steps
-        return int(after[0]) if len(after) else self.nonfinite_step
+        left = since(self.steps, self.loss <= _above(self.start, _RUNAWAY))
+        return self.nonfinite_step if left is None else left
 
     @property
     def overshoot(self) -> float:
@@ -141,11 +142,21 @@ class Learning:
 
 
 def learning(case: Case) -> Learning:
-    """What the loss of a case did.
+    """What the loss of a case did; worked out once, since most rules ask.
 
     Raises:
         MissingError: no loss, or too few steps of it.
     """
+    found = _known.get(case)
+    if found is None:
+        found = _known[case] = _worked_out(case)
+    return found
+
+
+_known: WeakKeyDictionary[Case, Learning] = WeakKeyDictionary()
+
+
+def _worked_out(case: Case) -> Learning:
     try:
         series = case.loss
         steps, loss = series.steps, series.values[:, 0]

@@ -39,7 +39,6 @@ RECTIFIERS = ("relu", "relu6")
 PROBABILITIES = ("softmax", "sigmoid", "hardsigmoid")
 LOG_PROBABILITIES = ("log_softmax", "log_sigmoid")
 REGRESSION = ("mse", "l1", "smooth_l1", "huber")
-CLASSES = ("cross_entropy", "nll")
 CLEARLY_MISSED = 0.1
 """Share of the targets' variance that is out of reach: ten points of what could be explained."""
 _HARDLY_MISSED = 0.01

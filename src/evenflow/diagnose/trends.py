@@ -80,6 +80,17 @@ def line(depths: Vector, values: Vector) -> Line | None:
     )
 
 
+def since(steps: NDArray[np.int64], before: NDArray[np.bool_]) -> int | None:
+    """The first step behind the last one at which something was otherwise; None where it still is at the end.
+
+    >>> since(np.array([0, 2, 4, 6]), np.array([True, False, True, False]))
+    6
+    """
+    otherwise = np.flatnonzero(before)
+    after = steps[otherwise[-1] + 1 :] if len(otherwise) else steps
+    return int(after[0]) if len(after) else None
+
+
 def decades(values: Vector) -> Vector:
     """log10, NaN for what is not above 0 or not finite.
 

@@ -11,7 +11,7 @@ from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import hidden_activations
 from evenflow.diagnose.outcome import STUCK, outcome
 from evenflow.diagnose.rule import Rule
-from evenflow.diagnose.trends import Vector, beginning, middle
+from evenflow.diagnose.trends import Vector, beginning, middle, since
 from evenflow.wording import decimal, number
 
 _NEARLY_ALL = 0.9
@@ -81,9 +81,8 @@ def _onset(case: Case, dead: Series, place: int, limit: float) -> int:
         shown, column = zeros.steps, zeros.values[:, zeros.names.index(dead.names[place])]
     except (MissingError, ValueError):
         shown, column = dead.steps, dead.values[:, place]
-    below = np.flatnonzero(~np.isnan(column) & (column < limit))
-    after = shown[below[-1] + 1 :] if len(below) else shown
-    return int(after[0]) if len(after) else int(dead.steps[-1])
+    onset = since(shown, column < limit)
+    return int(dead.steps[-1]) if onset is None else onset
 
 
 RULE = Rule(
@@ -100,7 +99,6 @@ RULE = Rule(
         "lr_too_high",
         "exploding_gradient",
         "exploding_activations",
-        "bad_output_layer",
     ),
     confidence=0.97,
     explanation=(

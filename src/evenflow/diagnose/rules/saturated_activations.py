@@ -10,7 +10,7 @@ from evenflow.diagnose.layers import hidden_activations, two_sided
 from evenflow.diagnose.learning import learning
 from evenflow.diagnose.outcome import POOR, Outcome, outcome
 from evenflow.diagnose.rule import Rule
-from evenflow.diagnose.trends import beginning, middle
+from evenflow.diagnose.trends import beginning, middle, since
 from evenflow.wording import decimal, number
 
 _MOST = 0.5
@@ -48,10 +48,8 @@ def judge(case: Case) -> Verdict | None:
     else:
         return None
     order = [place for place in np.argsort(-share, kind="stable") if share[place] >= _MOST]
-    column = flat.values[:, worst]
-    below = np.flatnonzero(~np.isnan(column) & (column < _MOST))
-    after = flat.steps[below[-1] + 1 :] if len(below) else flat.steps
-    onset = int(after[0]) if len(after) else int(flat.steps[-1])
+    begun = since(flat.steps, flat.values[:, worst] < _MOST)
+    onset = int(flat.steps[-1]) if begun is None else begun
     born = onset == int(flat.steps[0])
     return Verdict(
         severity=severity,
@@ -141,7 +139,6 @@ RULE = Rule(
         "poor_init",
         "lr_too_high",
         "exploding_activations",
-        "bad_output_layer",
     ),
     confidence=0.89,
     explanation=(
