@@ -364,20 +364,8 @@ class Recorder:
             self.fail(error)
 
     def reader(self, slot: Slot) -> Callable[[Tensor], None]:
-        bank = self._bank
-
-        def hook(gradient: Tensor) -> None:
-            if not self.on:
-                return
-            try:
-                if not self.backward:
-                    self._begin_backward()
-                bank.backward(slot, gradient)
-            except Exception as error:
-                if not unreadable(gradient):
-                    self.fail(error)
-
-        if native is None or bank.sample is not None:
+        hook = functools.partial(self.backward_arrived, slot)
+        if native is None or self._bank.sample is not None:
             return hook
         return native.reader(slot.ear, self.flags.ctypes.data, hook)
 
@@ -394,7 +382,7 @@ class Recorder:
             self.fail(error)
 
     def backward_arrived(self, slot: Slot, gradient: Tensor) -> None:
-        """A gradient inside a compiled graph."""
+        """The gradient has reached a site."""
         if not self.on:
             return
         try:
@@ -402,7 +390,8 @@ class Recorder:
                 self._begin_backward()
             self._bank.backward(slot, gradient)
         except Exception as error:
-            self.fail(error)
+            if not unreadable(gradient):
+                self.fail(error)
 
     def _trace(self, *, backward: bool) -> None:
         """Find where the first non-finite value came from, by running the pass again, and say so."""
