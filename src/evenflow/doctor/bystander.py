@@ -7,6 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from evenflow.doctor.copying import Patient
+from evenflow.measure.sites import stepped_by
 
 
 class Bystander(Optimizer):
@@ -15,7 +16,7 @@ class Bystander(Optimizer):
     @classmethod
     def of(cls, patient: Patient) -> Bystander | None:
         """One that has the parameters that the patient's optimiser does not have; None where it has all of them."""
-        stepped = {id(one) for group in patient.optimizer.param_groups for one in group["params"]}
+        stepped = stepped_by(patient.optimizer)
         rest = [one for one in patient.model.parameters() if id(one) not in stepped]
         return cls(rest, {"lr": 0.0}) if rest else None
 

@@ -22,7 +22,7 @@ from evenflow.doctor.trial import Course, LossFunction, Plan, call, train
 from evenflow.doctor.twins import Twins, raise_twins
 from evenflow.errors import SpecError
 from evenflow.measure.data_facts import input_facts, input_tensors, target_facts
-from evenflow.measure.setting import read_optimisers
+from evenflow.measure.setting import with_optimisers
 from evenflow.measure.sites import unwrapped
 from evenflow.record.store import Store
 from evenflow.record.table import Table
@@ -91,10 +91,15 @@ def examine(
         input_facts(one, [input_tensors(batch.inputs)[place][1] for batch in _few(batches)])
         for place, (one, _) in enumerate(input_tensors(batches[0].inputs))
     )
-    setting = structs.replace(probe.setting, inputs=inputs, target=targets)
-    setting = structs.replace(_with_optimiser(setting, patient), assumed=optimizer is None)
     with untouched_randomness():
-        setting = structs.replace(setting, recurrences=_recurrences(patient, tried, plan, course))
+        through_time = _recurrences(patient, tried, plan, course)
+    setting = structs.replace(
+        with_optimisers(probe.setting, patient.model, [patient.optimizer]),  # the user's alone
+        inputs=inputs,
+        target=targets,
+        assumed=optimizer is None,
+        recurrences=through_time,
+    )
     twins = raise_twins(
         patient,
         plan,
@@ -163,14 +168,16 @@ def _targets(batches: Sequence[Batch]) -> Any:
 
 
 def _few(batches: Sequence[Batch]) -> Sequence[Batch]:
-    size = max((len(one) for _, one in input_tensors(batches[0].inputs) if one.ndim), default=1)
-    return batches[: max(_FACT_SAMPLES // max(size, 1), 1)]
+    return batches[: max(_FACT_SAMPLES // _samples(batches[0]), 1)]
+
+
+def _samples(batch: Batch) -> int:
+    return max((len(one) for _, one in input_tensors(batch.inputs) if one.ndim), default=1) or 1
 
 
 def _window(batches: Sequence[Batch]) -> int:
     """Samples for which a unit is silent before it is called dead: those of ten steps, which a short trial has too."""
-    size = max((len(one) for _, one in input_tensors(batches[0].inputs) if one.ndim), default=1)
-    return max(10 * size, 1)
+    return 10 * _samples(batches[0])
 
 
 def _recurrences(patient: Patient, tried: Patient, plan: Plan, course: Course) -> tuple[Recurrence, ...]:
@@ -192,14 +199,6 @@ def _optimisers(patient: Patient, clock: Optimizer | None) -> list[Optimizer]:
     groups = patient.optimizer.param_groups
     steps_it = any(id(one) in own for group in groups for one in group["params"])
     return [*([patient.optimizer] if steps_it else []), *([] if clock is None else [clock])]
-
-
-def _with_optimiser(setting: Setting, patient: Patient) -> Setting:
-    """The setting with the user's optimiser alone."""
-    stepped = {id(one) for group in patient.optimizer.param_groups for one in group["params"]}
-    names = {name for name, one in patient.model.named_parameters() if id(one) in stepped}
-    parameters = tuple(structs.replace(one, optimised=one.name in names) for one in setting.parameters)
-    return structs.replace(setting, parameters=parameters, optimisers=read_optimisers([patient.optimizer]))
 
 
 def _table(table: Table, setting: Setting, course: Course, twins: Twins, said: list[str]) -> Table:

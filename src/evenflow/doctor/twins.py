@@ -18,6 +18,7 @@ from evenflow.doctor.batches import standardised
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.trial import Course, Plan, train
 from evenflow.measure.data_facts import input_tensors
+from evenflow.measure.sites import stepped_by
 from evenflow.spec.setting import Input, Trial
 
 FACTORS = (0.1, 10.0)
@@ -155,7 +156,7 @@ def trial_of(
 
 def _frozen(patient: Patient) -> list[nn.Parameter]:
     """Weights that ask for no gradient, or that the optimiser does not have."""
-    optimised = {id(one) for group in patient.optimizer.param_groups for one in group["params"]}
+    optimised = stepped_by(patient.optimizer)
     return [
         one
         for one in patient.model.parameters()
@@ -165,7 +166,7 @@ def _frozen(patient: Patient) -> list[nn.Parameter]:
 
 def _unfrozen(patient: Patient) -> Patient:
     """A copy with all its parameters in training, those that stood still by the options of the first group."""
-    optimised = {id(one) for group in patient.optimizer.param_groups for one in group["params"]}
+    optimised = stepped_by(patient.optimizer)
     frozen = _frozen(patient)
     for one in frozen:
         one.requires_grad_(True)

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from evenflow.measure.autograd_graph import Graph
 from evenflow.measure.bank import Slot
 from evenflow.measure.data_facts import input_tensors
-from evenflow.measure.setting import read_inputs, read_optimisers, read_output, read_setting
+from evenflow.measure.setting import read_inputs, read_output, read_setting, with_optimisers
 from evenflow.measure.sites import tensors_of
 from evenflow.measure.transforms import plainly_readable
 from evenflow.record.axes import Site
@@ -194,16 +194,7 @@ class Onlooker:
         ):  # the model was called in parts, or is compiled: only what stands still is known
             self.setting = read_setting(self._model, optimisers, depths=self._taps.depths, slots=self._slots)
         elif not self.setting.optimisers and optimisers:
-            stepped = {
-                id(one) for each in optimisers for group in each.param_groups for one in group["params"]
-            }
-            known = dict(self._model.named_parameters())
-            parameters = (
-                replace(one, optimised=id(known.get(one.name)) in stepped) for one in self.setting.parameters
-            )
-            self.setting = replace(
-                self.setting, optimisers=read_optimisers(optimisers), parameters=tuple(parameters)
-            )
+            self.setting = with_optimisers(self.setting, self._model, optimisers)
         self._outputs = []
         found, self._aside = self._aside, {}
         return found

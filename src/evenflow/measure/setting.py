@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,7 +19,7 @@ from evenflow.measure.graph_layers import Behind, activation_of
 from evenflow.measure.layer_facts import weights_of
 from evenflow.measure.output_end import loss_kind, output_activation, way_to_loss
 from evenflow.measure.setting_layers import catalogue_name, read_layers
-from evenflow.measure.sites import is_weight_layer, parameter_kind, registered_depths
+from evenflow.measure.sites import is_weight_layer, parameter_kind, registered_depths, stepped_by
 from evenflow.spec.setting import Input, Optimiser, Output, Parameter, Setting
 
 _WHOLE_BATCH = ("BatchNorm", "InstanceNorm")  # these take a bias in front of them away wholly
@@ -93,10 +94,18 @@ def read_optimisers(optimisers: Iterable[Optimizer]) -> tuple[Optimiser, ...]:
     )
 
 
+def with_optimisers(setting: Setting, model: nn.Module, optimisers: Sequence[Optimizer]) -> Setting:
+    """A setting as it is with these optimisers alone: what they are, and which parameters they have."""
+    stepped = stepped_by(*optimisers)
+    names = {name for name, one in model.named_parameters() if id(one) in stepped}
+    parameters = tuple(replace(one, optimised=one.name in names) for one in setting.parameters)
+    return replace(setting, parameters=parameters, optimisers=read_optimisers(optimisers))
+
+
 def _parameters(
     model: nn.Module, optimisers: list[Optimizer], graph: Graph, behinds: Mapping[str, Behind]
 ) -> tuple[Parameter, ...]:
-    stepped = {id(one) for each in optimisers for group in each.param_groups for one in group["params"]}
+    stepped = stepped_by(*optimisers)
     seen: set[int] = set()
     found = []
     for path, module in model.named_modules():

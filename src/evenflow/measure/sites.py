@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+from torch.optim import Optimizer
 
 CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
@@ -20,6 +21,16 @@ _ACTIVATIONS: frozenset[type[nn.Module]] = frozenset(
         *(nn.Hardshrink, nn.Softplus, nn.Softsign, nn.Hardswish, nn.Threshold, nn.RReLU),
     )
 )
+
+
+def stepped_by(*optimisers: Optimizer) -> set[int]:
+    """The identities of the parameters that optimisers have.
+
+    >>> linear = nn.Linear(2, 2)
+    >>> stepped_by(torch.optim.SGD([linear.bias], lr=0.1)) == {id(linear.bias)}
+    True
+    """
+    return {id(one) for each in optimisers for group in each.param_groups for one in group["params"]}
 
 
 def wrappings(model: nn.Module) -> Iterator[nn.Module]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from evenflow.measure.sites import unwrapped
+from evenflow.measure.sites import stepped_by, unwrapped
 
 
 def models_of(optimiser: Optimizer) -> list[list[nn.Module]]:
@@ -26,7 +26,7 @@ def models_of(optimiser: Optimizer) -> list[list[nn.Module]]:
     >>> models_of(torch.optim.SGD(model[0].parameters())) == [[model]]
     True
     """
-    wanted = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    wanted = stepped_by(optimiser)
     modules = [found for found in gc.get_objects() if _is_module(found)]
     parents: dict[int, list[nn.Module]] = {}
     for module in modules:

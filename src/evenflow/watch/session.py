@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from evenflow.diagnose.text import one_line
 from evenflow.measure import clock
+from evenflow.measure.sites import stepped_by
 from evenflow.watch.book import Book, Shelf
 from evenflow.watch.discovery import models_of, when_called
 from evenflow.watch.facts import facts
@@ -265,5 +266,4 @@ class Session:
 
 def _apart(first: Optimizer, second: Optimizer) -> bool:
     """Whether two optimisers have no parameter in common."""
-    one, other = ({id(p) for group in each.param_groups for p in group["params"]} for each in (first, second))
-    return one.isdisjoint(other)
+    return stepped_by(first).isdisjoint(stepped_by(second))
