@@ -15,6 +15,7 @@ from evenflow.spec.setting import Parameter, Setting
 
 Vector = NDArray[np.float64]
 Cause = Literal[
+    "not registered",
     "not in the optimiser",
     "cut off",
     "learning rate 0",
@@ -116,6 +117,8 @@ def is_still(update: Vector) -> bool:
 
 
 def _cause(one: Parameter, setting: Setting, used: bool, gradient: Vector, size: Vector) -> Cause | None:
+    if not one.registered:
+        return None if one.optimised else "not registered"
     if not one.requires_grad:
         return "frozen but in the optimiser" if one.optimised else "frozen on purpose"
     if not one.optimised:

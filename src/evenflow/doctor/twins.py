@@ -19,6 +19,7 @@ from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.trial import Course, Plan, train
 from evenflow.measure.data_facts import input_tensors
 from evenflow.measure.sites import stepped_by
+from evenflow.measure.unregistered import unregistered_parameters
 from evenflow.spec.setting import Input, Trial
 
 FACTORS = (0.1, 10.0)
@@ -155,11 +156,12 @@ def trial_of(
 
 
 def _frozen(patient: Patient) -> list[nn.Parameter]:
-    """Weights that ask for no gradient, or that the optimiser does not have."""
+    """Weights that ask for no gradient, or that the optimiser or even the model does not have."""
     optimised = stepped_by(patient.optimizer)
+    unregistered = [one for _, one in unregistered_parameters(patient.model)]
     return [
         one
-        for one in patient.model.parameters()
+        for one in (*patient.model.parameters(), *unregistered)
         if one.is_floating_point() and (not one.requires_grad or id(one) not in optimised)
     ]
 

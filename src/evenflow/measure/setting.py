@@ -20,6 +20,7 @@ from evenflow.measure.layer_facts import weights_of
 from evenflow.measure.output_end import loss_kind, output_activation, way_to_loss
 from evenflow.measure.setting_layers import catalogue_name, read_layers
 from evenflow.measure.sites import is_weight_layer, parameter_kind, registered_depths, stepped_by
+from evenflow.measure.unregistered import unregistered_parameters
 from evenflow.spec.setting import Input, Optimiser, Output, Parameter, Setting
 
 _WHOLE_BATCH = ("BatchNorm", "InstanceNorm")  # these take a bias in front of them away wholly
@@ -97,7 +98,8 @@ def read_optimisers(optimisers: Iterable[Optimizer]) -> tuple[Optimiser, ...]:
 def with_optimisers(setting: Setting, model: nn.Module, optimisers: Sequence[Optimizer]) -> Setting:
     """A setting as it is with these optimisers alone: what they are, and which parameters they have."""
     stepped = stepped_by(*optimisers)
-    names = {name for name, one in model.named_parameters() if id(one) in stepped}
+    known = (*model.named_parameters(), *unregistered_parameters(model))
+    names = {name for name, one in known if id(one) in stepped}
     parameters = tuple(replace(one, optimised=one.name in names) for one in setting.parameters)
     return replace(setting, parameters=parameters, optimisers=read_optimisers(optimisers))
 
@@ -132,6 +134,19 @@ def _parameters(
                     reached=graph.reaches(parameter) or graph.empty,
                 )
             )
+    found += [
+        Parameter(
+            name=name,
+            layer=name.rpartition(".")[0],
+            kind="weight" if parameter.ndim > 1 else "bias",
+            size=parameter.numel(),
+            dtype=str(parameter.dtype).removeprefix("torch."),
+            optimised=id(parameter) in stepped,
+            registered=False,
+        )
+        for name, parameter in unregistered_parameters(model)
+        if graph.reaches(parameter)
+    ]
     return tuple(found)
 
 

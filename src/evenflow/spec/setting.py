@@ -66,6 +66,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         normalised: whether a normalisation directly behind its layer takes its effect away (a bias's wholly).
         sparse: whether its gradient touches some rows only, as an embedding's.
         reached: whether the loss was computed from it, as far as autograd knows; not where it is detached or unused.
+        registered: whether the model knows it; not where its module is held in a plain list or mapping.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     normalised: bool = False
     sparse: bool = False
     reached: bool = True
+    registered: bool = True
 
 
 class Optimiser(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ SHOWN = 6
 """Sites that a finding names at most."""
 
 _WORDS: dict[Cause, str] = {
+    "not registered": "a plain list or mapping holds their modules, so model.parameters() leaves them out and no "
+    "optimiser has them; nn.ModuleList and nn.ModuleDict make them known",
     "not in the optimiser": "gradients arrive, but no optimiser has the weights",
     "cut off": "the forward pass uses the weights, but no gradient comes back: something on the way is detached",
     "learning rate 0": "gradients arrive and the optimiser has the weights, but the learning rate is 0",
@@ -45,14 +47,17 @@ _WORDS: dict[Cause, str] = {
     "frozen on purpose": "requires_grad is off, and the optimiser does not have the weights",
 }
 _GIVEN: tuple[Cause, ...] = (
+    "not registered",
     "not in the optimiser",
     "cut off",
     "learning rate 0",
     "frozen but in the optimiser",
 )
 """What somebody wrote so, and no signal brought about."""
+_LEFT_OUT: tuple[Cause, ...] = ("not registered", "not in the optimiser")
 _WRITTEN: tuple[Cause, ...] = (*_GIVEN, "frozen on purpose")
 _REMEDIES: dict[Cause, tuple[str, ...]] = {
+    "not registered": ("register_modules", "add_to_optimiser"),
     "not in the optimiser": ("add_to_optimiser",),
     "cut off": ("remove_detach",),
     "learning rate 0": ("raise_learning_rate",),
@@ -133,8 +138,8 @@ def _severity(cause: Cause, learned: float, twin: Comparison | None, everything:
         return "fault"
     if cause in ("unused", "frozen on purpose"):
         return "information"
-    if twin is not None and cause in ("not in the optimiser", "frozen but in the optimiser"):
-        if cause == "not in the optimiser":
+    if twin is not None and cause in (*_LEFT_OUT, "frozen but in the optimiser"):
+        if cause in _LEFT_OUT:
             return "fault" if twin.clear else "risk"
         return "fault" if twin.clear and not learned >= FAIR else "risk" if twin.clear else "information"
     if cause == "frozen but in the optimiser":
