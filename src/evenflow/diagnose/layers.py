@@ -31,6 +31,8 @@ _STEP = 3e-4
 _ADAPTIVE = ("adam", "rmsprop", "adagrad", "adadelta", "rprop", "lion", "adafactor", "muon", "lamb", "sophia")
 TWO_SIDED = ("sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign", "erf", "relu6", "arctan", "atan")
 """Activations that are flat, or nearly, where the input is large, on either side."""
+_CUT_AT_0 = ("relu6",)
+"""Those of them that are 0 on one side, where a unit is silent rather than saturated."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,7 @@ def hidden_activations(case: Case, statistic: str) -> Series:
 
 def two_sided(case: Case, series: Series) -> NDArray[np.bool_]:
     """Whether the activation at each site is bounded on both sides, by its name, else by its values."""
-    known = {
-        layer.activation_site: layer.activation.split(":")[0].replace("_", "")
-        for layer in case.setting.layers
-        if layer.activation_site
-    }
+    known = _activations(case)
     bounded = _bounded(case, series.sites)
     return np.array(
         [
@@ -171,6 +169,30 @@ def two_sided(case: Case, series: Series) -> NDArray[np.bool_]:
         ],
         dtype=bool,
     )
+
+
+def silent_where_flat(case: Case, series: Series) -> NDArray[np.bool_]:
+    """Whether a unit without a slope says 0 there: of a rectifier always, of what is flat on both sides never.
+
+    A unit of a tanh or a hard tanh that lies in a flat part says ±1; no gradient comes back through it either, but it
+    is saturated and not dead, which is another finding with other remedies.
+    """
+    return ~two_sided(case, series) | cut_at_zero(case, series)
+
+
+def cut_at_zero(case: Case, series: Series) -> NDArray[np.bool_]:
+    """Whether the activation at each site is bounded on both sides and 0 on the lower one."""
+    known = _activations(case)
+    return np.array([known.get(site.name) in _CUT_AT_0 for site in series.sites], dtype=bool)
+
+
+def _activations(case: Case) -> dict[str, str]:
+    """The names of the activations by their sites, without parameters."""
+    return {
+        layer.activation_site: layer.activation.split(":")[0].replace("_", "")
+        for layer in case.setting.layers
+        if layer.activation_site
+    }
 
 
 def _bounded(case: Case, sites: tuple[Site, ...]) -> list[bool]:

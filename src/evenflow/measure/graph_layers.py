@@ -53,6 +53,8 @@ def activation_of(node: Node) -> str:
     'leaky_relu:0.2'
     """
     name = operation(node)
+    if name == "hardtanh" and (node._saved_min_val, node._saved_max_val) == (0, 6):
+        return "relu6"
     if name in _PLAIN:
         return name
     if name == "leaky_relu":

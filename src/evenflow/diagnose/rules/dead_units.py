@@ -8,7 +8,7 @@ import numpy as np
 
 from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
-from evenflow.diagnose.layers import hidden_activations
+from evenflow.diagnose.layers import hidden_activations, silent_where_flat
 from evenflow.diagnose.outcome import STUCK, outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, middle, since
@@ -26,6 +26,10 @@ _USUAL = 0.5
 def judge(case: Case) -> Verdict | None:
     """The share of dead units of each hidden activation at the start and at the end, and the outcome."""
     dead = hidden_activations(case, "dead_fraction")
+    silent = np.flatnonzero(silent_where_flat(case, dead))
+    if not len(silent):
+        return None
+    dead = Series(dead.steps, tuple(dead.sites[place] for place in silent), dead.values[:, silent])
     result = outcome(case)
     start = beginning(dead.values)
     end = middle(dead.values[-max(len(dead) // 10, 3) :])
@@ -43,8 +47,8 @@ def judge(case: Case) -> Verdict | None:
         return None
     if severity is None:
         return None
-    silent = min(_MANY, share)
-    order = [place for place in np.argsort(-end, kind="stable") if end[place] >= silent]
+    concerned = min(_MANY, share)
+    order = [place for place in np.argsort(-end, kind="stable") if end[place] >= concerned]
     onset = _onset(case, dead, worst, max(_USUAL, 0.9 * share))
     born = onset == int(case.steps[0])
     return Verdict(
@@ -104,6 +108,7 @@ RULE = Rule(
     explanation=(
         "A rectified unit whose pre-activation is below 0 for every sample gives 0 and gets no gradient, so it never "
         "comes back. Half of the units of a deep ReLU network may be so from the start without harm; where a whole "
-        "layer is, nothing before it can learn."
+        "layer is, nothing before it can learn. A unit of a tanh or the like that lies in a flat part is saturated and "
+        "not dead: it says something, if always the same."
     ),
 )

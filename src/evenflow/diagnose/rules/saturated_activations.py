@@ -6,7 +6,7 @@ import numpy as np
 
 from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
-from evenflow.diagnose.layers import hidden_activations, two_sided
+from evenflow.diagnose.layers import cut_at_zero, hidden_activations, two_sided
 from evenflow.diagnose.learning import learning
 from evenflow.diagnose.outcome import POOR, Outcome, outcome
 from evenflow.diagnose.rule import Rule
@@ -94,7 +94,7 @@ def _flat(case: Case) -> Series | None:
     parts = []
     try:
         series = hidden_activations(case, "saturated_fraction")
-        chosen = np.flatnonzero(two_sided(case, series))
+        chosen = np.flatnonzero(two_sided(case, series) & ~cut_at_zero(case, series))
         if len(chosen):
             parts.append(
                 Series(series.steps, tuple(series.sites[place] for place in chosen), series.values[:, chosen])

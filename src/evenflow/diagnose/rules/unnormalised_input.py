@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError, Severity, Verdict
 from evenflow.diagnose.learning import Learning, learning
+from evenflow.diagnose.layers import two_sided
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import Comparison, compared
 from evenflow.spec.setting import Input, Setting
@@ -33,7 +34,6 @@ LOOSE = 2.0
 """Times the deviation that its initialisation asks for, up to which a weight is no larger than it should be."""
 MOST = 0.5
 """Share of flat entries from which on an activation says next to nothing."""
-SATURATING = ("sigmoid", "tanh", "softsign")
 LITTLE = 0.3
 """Share of the way that counts as hardly learned."""
 
@@ -133,8 +133,10 @@ def floods(case: Case) -> bool:
     except MissingError:
         return False
     site = layers[0].activation_site
-    saturating = layers[0].activation in SATURATING
-    return saturating and site in flat.names and bool(flat.values[0, flat.names.index(site)] > MOST)
+    if site not in flat.names:
+        return False
+    place = flat.names.index(site)
+    return bool(two_sided(case, flat)[place] and flat.values[0, place] > MOST)
 
 
 def normalised_at_once(setting: Setting) -> bool:
