@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError, Severity, Verdict
-from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.layers import two_sided
+from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import Comparison, compared
 from evenflow.spec.setting import Input, Setting
