@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.optim import Optimizer
 
+from evenflow.doctor.closures import rebind
 from evenflow.errors import SpecError
 from evenflow.measure.sites import unwrapped
 
@@ -40,6 +41,7 @@ class Patient:
         _keep_results(self.model, memory)
         try:
             model = copy.deepcopy(self.model, memory)
+            rebind(model, memory)
             optimizer = _copied_optimizer(self.optimizer, memory)
             scheduler = copy.deepcopy(self.scheduler, memory)
         except Exception as error:

@@ -158,7 +158,7 @@ class Onlooker:
                 outputs=outputs,
                 depths=self._taps.depths,
                 slots=self._slots,
-                ran=self._ran or None,
+                ran=self._in_use() or None,
             )
             self.setting = replace(setting, inputs=self._facts, batch=self._samples)
         self._ran = set()
@@ -217,6 +217,15 @@ class Onlooker:
             output = output[0]
         for where, tensor in tensors_of(output):
             self._compare(f"{name}{where}" if call == 1 else f"{name}{where}#{call}", tensor)
+
+    def _in_use(self) -> set[nn.Module]:
+        """The modules that were called, or whose weights a function took, with or without gradients."""
+        taken = self._taps.taken
+        return self._ran | {
+            module
+            for module in (self._model.modules() if taken else ())
+            if any(id(one) in taken for one in module.parameters(recurse=False))
+        }
 
     def _compare(self, name: str, values: Tensor) -> None:
         if name not in self._seen:

@@ -154,6 +154,8 @@ class Taps:
         self.depths = registered_depths(model)
         self.closed_off: list[str] = []
         """Modules that were compiled or scripted before: their inside is not heard."""
+        self.taken: set[int] = set()
+        """Ids of the parameters that functions were called with in the first pass, whether autograd saw it or not."""
         self._time_steps = time_steps
         self._first: dict[nn.Module, bool] = {}
         self._sites: dict[object, Site] = {}
@@ -562,9 +564,14 @@ class Taps:
     def function_called(self, function: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         """Run a torch function that a forward calls by itself, and listen to it if it is a site."""
         if self._flags[QUIET] or not (function in FUNCTIONS or function in SOFTMAXES):
-            if self.discovering and function in CALLED_CONVOLUTIONS:
+            if not self.discovering:
+                return function(*arguments, **options)
+            if function in CALLED_CONVOLUTIONS:
                 self._convolved = True
-            return function(*arguments, **options)
+            output = function(*arguments, **options)
+            if isinstance(output, Tensor):  # and no shape or type that was asked for
+                self.taken.update(id(one) for one in arguments if isinstance(one, nn.Parameter))
+            return output
         slot: Slot | None = None
         inputs: Any = None
         try:

@@ -46,6 +46,39 @@ class Detached(nn.Module):
         return self.last(torch.relu(self.second(torch.relu(self.first(x)).detach())))
 
 
+class Featureless(nn.Module):
+    """A model whose first layers run without gradients, in one of the ways that this is written."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.body, self.head = mlp(64, 4, 4), nn.Linear(4, 10)
+        self.how = how
+        body = self.body
+        self.call = lambda inputs: body(inputs)
+
+    def forward(self, x):
+        if self.how == "data":
+            return self.head(self.body(x).data)
+        with torch.no_grad():
+            if self.how == "functions":
+                x = torch.relu(nn.functional.linear(x, *self.body[0].parameters()))
+                x = x @ self.body.get_parameter("2.weight").T
+            else:
+                x = self.call(x) if self.how == "a closure" else self.body(x)
+        return self.head(x)
+
+
+class OnlyAsked(nn.Module):
+    """A model with weights whose type is all that it wants to know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare, self.body = nn.Linear(64, 64), mlp(64, 32, 10)
+
+    def forward(self, x):
+        return self.body(x.to(self.spare.weight.dtype).reshape(-1, self.spare.weight.shape[0]))
+
+
 class Spare(nn.Module):
     """A model with a layer that it does not use."""
 
@@ -215,3 +248,20 @@ def test_what_was_left_out_of_a_training_that_ended_at_once_is_information():
     )
     assert verdict is not None
     assert (verdict.severity, verdict.sites) == ("information", ("2.weight",))
+
+
+@pytest.mark.parametrize("how", ["no_grad", "data", "functions", "a closure"])
+def test_layers_that_run_without_gradients_are_cut_off_and_not_unused(how: str):
+    verdict = judge(examined(Featureless(how), digits(), adam(1e-2), steps=40, twins=False))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert verdict.evidence["cause"] == "cut off"
+    assert verdict.sites == ("body.0.weight", "body.2.weight")
+    assert verdict.remedies == ("remove_detach",)
+
+
+def test_weights_that_are_only_asked_for_their_type_are_unused():
+    verdict = judge(examined(OnlyAsked(), digits(), adam(1e-2), steps=40, twins=False))
+    assert verdict is not None
+    assert (verdict.severity, verdict.evidence["cause"]) == ("information", "unused")
+    assert verdict.sites == ("spare.weight",)
