@@ -71,13 +71,16 @@ def mismatch(setting: Setting) -> Mismatch | None:
     1.461
     """
     output, target = setting.output, setting.target
-    if output is None or not output.loss or _is_rescaled(output):
+    if output is None:
         return None
+    pairs = broadcast(output, target) or softmax_of_samples(output, target)
+    if pairs is not None or not output.loss or _is_rescaled(output):
+        return pairs
     found = (
         one_class(output) or squashed_logits(output) or missing_logarithm(output) or missing_sigmoid(output)
     )
     if found is None and output.loss in REGRESSION and target is not None:
-        found = broadcast(output) or out_of_range(output, target) or squared_error_of_classes(output, target)
+        found = out_of_range(output, target) or squared_error_of_classes(output, target)
     return found
 
 
@@ -182,15 +185,50 @@ def missing_sigmoid(output: Output) -> Mismatch | None:
     )
 
 
-def broadcast(output: Output) -> Mismatch | None:
-    """A regression loss that compares every output with every target."""
-    if "expand" not in output.operations:
+def broadcast(output: Output, target: Target | None) -> Mismatch | None:
+    """A loss of differences that compares every output with every target, as (n, 1) against (n) becomes (n, n).
+
+    >>> pairs = Output(units=1, loss="mse", shape=(32, 1), compared=(32, 32))
+    >>> broadcast(pairs, Target(kind="real", shape=(32,))).remedy
+    'mend_loss'
+    >>> broadcast(pairs, Target(kind="real", shape=(32, 1))) is None
+    True
+    """
+    if target is None or output.shape == target.shape:
+        return None
+    spread = _spread(output.shape, target.shape)
+    if not output.compared or output.compared != spread:
+        return None
+    if math.prod(spread) <= max(math.prod(output.shape), math.prod(target.shape)):
         return None
     return Mismatch(
-        f"outputs of shape {output.shape} are spread out against targets of another shape, so that every output is "
-        "compared with every target and only their mean can be learned; give both one shape",
+        f"outputs of shape {output.shape} are spread out against targets of shape {target.shape}, so that every output "
+        "is compared with every target and only their mean can be learned; give both one shape",
         certain=True,
         remedy="mend_loss",
+    )
+
+
+def _spread(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that two shapes are broadcast to; () where they cannot be."""
+    length = max(len(one), len(other))
+    pairs = list(zip((1,) * (length - len(one)) + one, (1,) * (length - len(other)) + other, strict=True))
+    fits = all(first == second or 1 in (first, second) for first, second in pairs)
+    return tuple(max(pair) for pair in pairs) if fits else ()
+
+
+def softmax_of_samples(output: Output, target: Target | None) -> Mismatch | None:
+    """A softmax along the batch: what is said of a sample then depends on which others are beside it."""
+    shape, wanted = output.shape, () if target is None else target.shape
+    of_samples = wanted[:1] == shape[:1] if wanted else len(shape) == 2
+    if not output.over_samples or not of_samples:
+        return None
+    own = activation_name(output) in ("softmax", "log_softmax")
+    return Mismatch(
+        "a softmax runs over the samples of the batch instead of over the classes: what it says of one sample depends "
+        "on the others beside it; take it along the classes, dim=1",
+        certain=True,
+        remedy="mend_output_layer" if own else "mend_loss",
     )
 
 

@@ -3,17 +3,19 @@
 Whether an activation that a loss does not expect costs anything is seen beside the same training without it. The last
 layer's own numbers z are caught where they arise, whether a module or a line of code squashes them, and handed out in
 place of what the model makes of them: z itself for losses that take logits or real numbers, log softmax(z) where
-log-probabilities are due, σ(z) where a probability is.
+log-probabilities are due, σ(z) where a probability is. Outputs that are compared with every target take the targets'
+shape.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from evenflow.diagnose.mismatch import REGRESSION, activation_name, mismatch
+from evenflow.diagnose.mismatch import REGRESSION, activation_name, broadcast, mismatch
 from evenflow.doctor.batches import Batch
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.trial import call
@@ -46,12 +48,12 @@ def mended_end(
     """
     output = setting.output
     found = mismatch(setting)
-    if (
-        output is None
-        or found is None
-        or "expand" in output.operations
-        or output.units == 1 == _classes(output)
-    ):
+    if output is None or found is None or output.units == 1 == _classes(output):
+        return None
+    if setting.target is not None and broadcast(output, setting.target) is not None:
+        wanted = setting.target.shape
+        return (lambda twin: _with_shape(twin, wanted)) if _same_count(output.shape, wanted) else None
+    if found.remedy == "mend_loss" and output.over_samples:
         return None
     if output.loss in REGRESSION and found.remedy == "mend_loss":
         return None
@@ -87,7 +89,7 @@ def _is_known(model: nn.Module, output: Output, batch: Batch) -> bool:
     if name in ("softmax", "log_softmax"):
         change = torch.softmax if name == "softmax" else torch.log_softmax
         return any(
-            torch.allclose(change(raw, axis), given, atol=1e-6) for axis in {1 % raw.ndim, raw.ndim - 1}
+            torch.allclose(change(raw, axis), given, atol=1e-6) for axis in {0, 1 % raw.ndim, raw.ndim - 1}
         )
     return name in _APPLIED and torch.allclose(_APPLIED[name](raw), given, atol=1e-6)
 
@@ -109,5 +111,19 @@ def _with_end(twin: Patient, layer: str, loss: str) -> Patient:
 
     if layer:
         twin.model.get_submodule(layer).register_forward_hook(catch)
+    twin.model.register_forward_hook(hand_out)
+    return twin
+
+
+def _same_count(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return math.prod(one) == math.prod(other) and one[:1] == other[:1]
+
+
+def _with_shape(twin: Patient, shape: tuple[int, ...]) -> Patient:
+    """A copy whose outputs have the shape of the targets, whatever the number of samples."""
+
+    def hand_out(_module: nn.Module, _inputs: object, made: object) -> object:
+        return made.reshape(len(made), *shape[1:]) if isinstance(made, Tensor) else made
+
     twin.model.register_forward_hook(hand_out)
     return twin

@@ -23,6 +23,9 @@ _NAMED = {
     "kl_div": "kl_div",
     "poisson_nll_loss": "poisson_nll",
 }
+_DIFFERENCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+_NO_CHANCES = frozenset(("cosh", "pow", "square", "abs"))
+"""What gives no probabilities, so that a logarithm of it is not that of one."""
 _AVERAGES = frozenset(("mean", "sum", "div", "mul", "neg", "add", "sqrt", "rsub", "nan_to_num"))
 
 
@@ -76,6 +79,8 @@ def _by_hand(nodes: Sequence[Node], names: list[str], inside: int) -> tuple[str,
             return "cross_entropy", place
         if name == "log":
             before = {names[each] for each in range(place)}
+            if before & _NO_CHANCES and not before & {"softmax", "sigmoid"}:
+                return "", len(names)
             kind = "binary_cross_entropy" if "sigmoid" in before else "nll"
             return kind, place
         if name == "exp" and names[place + 1 : place + 2] == ["sub"]:
@@ -123,3 +128,53 @@ def output_activation(nodes: Sequence[Node], inside: int, own: int) -> str:
         if place < own and activation and (place < inside or activation not in ("clamp", "exp", "relu")):
             found = activation
     return found
+
+
+def compared_shape(nodes: Sequence[Node]) -> tuple[int, ...]:
+    """The shape of what a loss takes as the difference of outputs and targets; () for none, or one of outputs only.
+
+    Args:
+        nodes: the operations of the loss.
+
+    >>> import torch
+    >>> outputs, targets = torch.ones(3, 1, requires_grad=True), torch.ones(3)
+    >>> compared_shape([(outputs - targets).grad_fn]), compared_shape([(outputs - outputs.T).grad_fn])
+    ((3, 3), ())
+    """
+    for place, node in enumerate(nodes):
+        name = operation(node)
+        if name in ("sub", "rsub"):
+            alone = sum(one is not None for one, _ in node.next_functions) == 1
+            return _shape(node) if alone else ()
+        if name in _DIFFERENCES:
+            return _shape(nodes[place - 1]) if place else ()
+    return ()
+
+
+def softmax_over(nodes: Sequence[Node], shape: Sequence[int]) -> bool:
+    """Whether a softmax of numbers of this shape, (samples, classes) or more, runs over the samples.
+
+    A matrix of as many rows as columns is left out: two sets of samples are compared so in both directions.
+    """
+    shape = tuple(shape)
+    if len(shape) < 2 or shape[0] == shape[1] or shape[0] < 2:
+        return False
+    for node in nodes:
+        if operation(node) in ("softmax", "log_softmax", "logsumexp") and _taken(node, shape):
+            along = node._saved_dim
+            places = along if isinstance(along, list | tuple) else (along,)
+            # Negative numbers come back as those of 64 bits without a sign.
+            if [int(one) % 2**64 for one in places] in ([0], [2**64 - len(shape)]):
+                return True
+    return False
+
+
+def _taken(node: Node, shape: tuple[int, ...]) -> bool:
+    """Whether an operation has taken numbers of this shape."""
+    kept = getattr(node, "_saved_self" if operation(node) == "logsumexp" else "_saved_result", None)
+    return isinstance(kept, Tensor) and tuple(kept.shape) == shape
+
+
+def _shape(node: Node) -> tuple[int, ...]:
+    made = getattr(node, "_input_metadata", ())
+    return tuple(int(size) for size in made[0].shape) if len(made) == 1 else ()

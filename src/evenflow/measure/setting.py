@@ -17,7 +17,13 @@ from evenflow.measure.bank import Slot
 from evenflow.measure.data_facts import input_facts
 from evenflow.measure.graph_layers import Behind, activation_of
 from evenflow.measure.layer_facts import weights_of
-from evenflow.measure.output_end import loss_kind, output_activation, way_to_loss
+from evenflow.measure.output_end import (
+    compared_shape,
+    loss_kind,
+    output_activation,
+    softmax_over,
+    way_to_loss,
+)
 from evenflow.measure.setting_layers import catalogue_name, read_layers
 from evenflow.measure.sites import is_weight_layer, parameter_kind, registered_depths, stepped_by
 from evenflow.measure.unregistered import unregistered_parameters
@@ -174,6 +180,8 @@ def read_output(
         activation=catalogue_name(activation) if activation else "",
         loss=kind,
         operations=tuple(activation_of(node) or operation(node) for node in following),
+        compared=() if loss is None else compared_shape(following[inside:]),
+        over_samples=bool(floating) and softmax_over(following, floating[0].shape),
         **_output_figures(floating),
     )
 

@@ -147,6 +147,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             "smooth_l1", "huber", "kl_div", "poisson_nll", or "" where it is not known.
         operations: names of the operations between the last layer and the loss, in the order of the forward pass.
         shape: of one batch of outputs.
+        compared: the shape in which the loss takes their difference from the targets, such as (n, n) where every output
+            is compared with every target; () where it takes none, or that is not known.
+        over_samples: whether a softmax between the last layer and the loss runs over the samples of a batch.
     """
 
     layer: str = ""
@@ -159,6 +162,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     maximum: float = NAN
     mean: float = NAN
     std: float = NAN
+    compared: tuple[int, ...] = ()
+    over_samples: bool = False
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,13 +32,13 @@ HALF = 0.5
 def judge(case: Case) -> Verdict | None:
     """An output that does not fit its loss, or that has gone silent."""
     output = case.setting.output
-    if output is None or not output.loss:
+    found = mismatch(case.setting)
+    if output is None or (found is None and not output.loss):
         raise MissingError(
             "nothing is known of how the outputs become the loss; hand the loss to the probe before it is detached, "
             "or use evenflow doctor"
         )
     curve = _curve(case)
-    found = mismatch(case.setting)
     silent_since = silence(case, output)
     if silent_since is not None and (found is None or not found.certain):
         found = Mismatch(
@@ -168,6 +168,7 @@ RULE = Rule(
         "What stands between the last layer and the loss keeps the loss from being small: a softmax before "
         "cross-entropy, a sigmoid before binary cross-entropy with logits, ReLU or a saturating function on logits or "
         "on a regression whose targets lie outside its range, probabilities where their logarithm is due, a softmax "
-        "over one unit, outputs and targets of different shapes, a rectified output that has gone silent."
+        "over one unit or over the samples, outputs and targets of different shapes, a rectified output that has gone "
+        "silent."
     ),
 )
