@@ -175,7 +175,8 @@ def _backward(
     ]
     bad = tuple(operand(f"of output {i}", gradient) for i, _, gradient in given if any(kinds(gradient)))
     if bad:
-        return Origin("loss", "", "", bad)
+        own = tuple(operand(f"output {i}", tensor) for i, tensor, _ in given)
+        return Origin("loss", "", "", bad, outputs=own)
     pairs = [(tensor, gradient.clone()) for _, tensor, gradient in given if tensor.grad_fn is not None]
     if not pairs:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 import torch
@@ -80,6 +81,7 @@ class Origin:
         passed_on: the first few modules that only passed it on, in order.
         produced: what came out.
         note: what else is to be said; for "unknown" the reason.
+        outputs: for "loss", what the model had put out, of which the loss made it.
     """
 
     direction: str
@@ -90,6 +92,19 @@ class Origin:
     passed_on: tuple[str, ...] = ()
     produced: Operand | None = None
     note: str = ""
+    outputs: tuple[Operand, ...] = ()
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the largest finite value of what it was made from; NaN where there is none.
+
+        >>> Origin("forward", "", "aten::log", (operand("self", torch.tensor([0.0, 2.0])),)).span
+        (0.0, 2.0)
+        """
+        known = self.outputs if self.direction == "loss" else self.operands
+        lows = [one.minimum for one in known if one.minimum is not None]
+        highs = [one.maximum for one in known if one.maximum is not None]
+        return (min(lows), max(highs)) if lows and highs else (nan, nan)
 
     def __str__(self) -> str:
         parts = [self._sentence()]
@@ -98,6 +113,8 @@ class Origin:
         parts += (
             ["passed on by " + ", ".join(f'"{name}"' for name in self.passed_on)] if self.passed_on else []
         )
+        if self.outputs:
+            parts += [f"made from {self.outputs[0]}"]
         parts += [self.note] if self.note and self.direction != "unknown" else []
         return f"{self.direction}: " + "; ".join(parts)
 

@@ -217,6 +217,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         twins: trainings from the same start with one thing changed; empty where none were tried.
         origin: what made the first value that is not finite, in words; "" while all is finite.
         origin_step: the step of it; -1 while all is finite.
+        origin_lowest, origin_highest: of the finite values that it was made from; NaN where they are not known.
         assumed: whether the optimiser is the doctor's own choice, as none was given.
         recurrences: how the gradient comes back through time, by recurrent layer; the doctor measures it.
     """
@@ -231,6 +232,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     twins: tuple[Trial, ...] = ()
     origin: str = ""
     origin_step: int = -1
+    origin_lowest: float = NAN
+    origin_highest: float = NAN
     assumed: bool = False
     recurrences: tuple[Recurrence, ...] = ()
 

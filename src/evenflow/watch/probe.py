@@ -221,7 +221,14 @@ class Probe:
         onlooker, origin = self._recorder.onlooker, self.origin
         setting = (None if onlooker is None else onlooker.setting) or Setting()
         if origin is not None:
-            setting = structs.replace(setting, origin=str(origin[1]), origin_step=origin[0])
+            low, high = origin[1].span
+            setting = structs.replace(
+                setting,
+                origin=str(origin[1]),
+                origin_step=origin[0],
+                origin_lowest=low,
+                origin_highest=high,
+            )
         return setting
 
     @property

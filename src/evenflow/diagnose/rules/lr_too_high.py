@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from evenflow.diagnose.case import Case
+from evenflow.diagnose.domain import outside_its_domain
 from evenflow.diagnose.finding import MissingError, Severity, Verdict
 from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.movement import Movement, movement
@@ -36,6 +37,8 @@ INSANE_START = 5.0
 
 def judge(case: Case) -> Verdict | None:
     """A training that its own steps have spoiled."""
+    if outside_its_domain(case.setting):
+        return None
     curve, moved = learning(case), _moved(case)
     twins = compared(case.setting, "learning_rate", curve.reference)
     lower = max((each for each in twins if each.trial.factor < 1), key=lambda each: each.points, default=None)

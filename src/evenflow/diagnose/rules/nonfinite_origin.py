@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from evenflow.diagnose.case import Case
+from evenflow.diagnose.domain import outside_its_domain
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import nonfinite_loss_step
 from evenflow.diagnose.rule import Rule
@@ -41,6 +42,12 @@ def judge(case: Case) -> Verdict | None:
         if origin
         else f"The first value that is not finite came at step {onset}, among those {where}."
     )
+    own = outside_its_domain(setting)
+    if own:
+        message = (
+            f"{message.removesuffix('.')}; what it was made from is of ordinary size, so neither the learning rate nor "
+            "the weights brought it about."
+        )
     return Verdict(
         severity="fault",
         sites=sites,
@@ -49,9 +56,13 @@ def judge(case: Case) -> Verdict | None:
             "origin": origin or "not traced",
             "sites_not_finite_at_that_step": int(broken[at].sum()) if 0 <= at < len(broken) else 0,
             "first_loss_not_finite": -1 if loss is None else loss,
+            "lowest_operand": setting.origin_lowest,
+            "largest_operand": setting.origin_highest,
         },
         first_step=onset,
         strength=1.0,
+        remedies=("guard_operation", "check_inputs") if own else (),
+        given=own,
     )
 
 
