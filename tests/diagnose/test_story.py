@@ -79,6 +79,8 @@ def test_what_is_there_at_the_start_can_be_why_steps_overshoot():
     later = found("exploding_gradient", "fault", "lr_too_high", step=9)
     assert told(high, at_the_start) == [("exploding_gradient", ""), ("lr_too_high", "exploding_gradient")]
     assert told(high, later) == [("lr_too_high", ""), ("exploding_gradient", "lr_too_high")]
+    assert [one.severity for one in findings([high, at_the_start], DEPTHS, 200)] == ["fault", "risk"]
+    assert [one.severity for one in findings([high, later], DEPTHS, 200)] == ["fault", "fault"]
 
 
 @pytest.mark.parametrize(("dead", "root"), [(40, "dead_units"), (59, "dead_units"), (61, "")])

@@ -40,6 +40,9 @@ STANDING = frozenset(("unnormalised_input", "bad_output_layer", "symmetric_init"
 DRAWN = frozenset(("symmetric_init", "poor_init"))
 """Roots in the weights as they were drawn, for which a learning rate that suits them is only another way out."""
 
+GROWING = frozenset(("exploding_activations", "exploding_gradient"))
+"""So are these where they are there before the first step: what grows by depth makes every usual step too large."""
+
 MOVING = frozenset(("lr_too_high", "lr_too_low"))
 """Roots that do nothing before the first update, so that what is there at the start does not follow from them."""
 

@@ -64,6 +64,8 @@ class Outcome:
             return "the loss ended as NaN or infinity"
         if self.diverged:
             return f"the loss rose from {number(self.start, 3)} to {number(self.end, 3)}"
+        if self.stuck and self.end < 0.0 and self.improving:
+            return f"the loss fell ({number(self.start, 3)} to {number(self.end, 3)}), but the answers are no better"
         if self.stuck:
             return f"the loss hardly moved ({number(self.start, 3)} to {number(self.end, 3)})"
         return f"only {decimal(100 * self.learned, 0)} % of what can be learned was learned"

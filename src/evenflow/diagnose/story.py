@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evenflow.diagnose.causes import DRAWN, MOVING, OUTCOMES, STANDING, place, story, upstream
+from evenflow.diagnose.causes import DRAWN, GROWING, MOVING, OUTCOMES, STANDING, place, story, upstream
 from evenflow.diagnose.finding import SEVERITIES, Finding, Verdict
 from evenflow.diagnose.rule import Rule
 from evenflow.wording import capitalised
@@ -147,11 +147,14 @@ def _finding(each: Found, causes: Mapping[str, str]) -> Finding:
 
 
 def _no_fault_of_its_own(finding: Finding, made: Mapping[str, Finding]) -> Finding:
-    """A learning rate that does not suit weights badly drawn is a risk: with good ones it may be just right."""
+    """A learning rate that does not suit weights badly drawn, or layers that multiply what passes, is a risk.
+
+    With good ones it may be just right. What a rate follows from was there before the first step; see `_is_before`.
+    """
     root = made.get(finding.root)
     if (
         finding.rule in MOVING
-        and finding.root in DRAWN
+        and finding.root in DRAWN | GROWING
         and root is not None
         and root.severity == "fault" == finding.severity
     ):

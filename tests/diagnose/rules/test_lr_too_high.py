@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from examined_trainings import adam, cnn, curve, digits, examined, known, mlp, regression, sgd, without_twins
 from torch.nn.functional import mse_loss
 
+from evenflow.diagnose.engine import diagnose
 from evenflow.diagnose.rules.lr_too_high import judge
+from evenflow.spec.setting import Trial
 
 
 @pytest.mark.parametrize(
@@ -78,3 +81,37 @@ def test_loss_alone_is_enough_for_a_divergence():
     verdict = judge(curve(loss))
     assert verdict is not None
     assert verdict.message == "the loss began at 2.3 and was not finite at step 20"
+
+
+def swinging(*, jump: float, swing: float, falls: float = 0.0) -> tuple[float, ...]:
+    """A loss of 0.7 that jumps at once, then swings about 0.4."""
+    noise = np.random.default_rng(0).lognormal(0.0, swing, 200)
+    return (0.7, jump, *(0.4 * noise * np.linspace(1.0, 1.0 - falls, 200)).tolist())
+
+
+@pytest.mark.parametrize(
+    ("loss", "better", "severity"),
+    [
+        (swinging(jump=9.0, swing=0.6), 0.08, "fault"),
+        (swinging(jump=9.0, swing=0.6), 0.0, "risk"),
+        (swinging(jump=9.0, swing=0.1), 0.08, None),
+        (swinging(jump=1.0, swing=0.6), 0.08, None),
+        (swinging(jump=9.0, swing=0.6, falls=0.95), 0.08, None),
+    ],
+    ids=["clearly", "as well", "quiet", "no jump", "on its way"],
+)
+def test_a_training_that_was_thrown_up_and_swings_on(loss, better, severity):
+    own = Trial(change="nothing", loss=loss, score=0.87, chance=0.5)
+    lower = Trial(change="learning_rate", factor=0.1, loss=loss, score=0.87 + better, chance=0.5)
+    verdict = judge(curve(loss, twins=(own, lower), batch=32))
+    assert (None if verdict is None else verdict.severity) == severity
+
+
+def test_what_grows_with_depth_from_the_start_makes_the_rate_a_risk():
+    model = mlp(64, *[24] * 6, 10)
+    with torch.no_grad():
+        for weight in [one for one in model.parameters() if one.ndim > 1][1:-1]:
+            weight.mul_(10)
+    found = {one.rule: one for one in diagnose(examined(model, digits(4.0), sgd(0.1, 0.9)).table).findings}
+    assert found["lr_too_high"].severity == "risk"
+    assert found["lr_too_high"].root in ("exploding_activations", "exploding_gradient", "poor_init")

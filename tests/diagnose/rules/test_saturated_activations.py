@@ -93,3 +93,15 @@ def test_a_sure_output_may_be_saturated():
     case = trained(model, adam(lr=0.1), batches, nn.functional.binary_cross_entropy)
     assert case.series("saturated_fraction", "activation").values[-1].max() > 0.5
     assert verdict(RULE, case) is None
+
+
+def falling_without_end(output: torch.Tensor, _target: torch.Tensor) -> torch.Tensor:
+    return -output.sum(1).mean()
+
+
+def test_what_a_loss_without_a_floor_drives_to_its_ends_is_no_fault_of_the_units():
+    model = chain(32, 4, nn.Tanh)
+    case = trained(model, sgd(lr=0.3), digits(), falling_without_end)
+    flat = case.series("saturated_fraction", "activation").values
+    assert flat[0].max() < 0.5 < flat[-1].max()
+    assert severity(RULE, case) == ""

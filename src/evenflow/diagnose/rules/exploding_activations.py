@@ -13,6 +13,7 @@ from evenflow.diagnose.layers import hidden_activations
 from evenflow.diagnose.outcome import Outcome, outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, decades, line
+from evenflow.diagnose.twins import compared
 from evenflow.wording import number
 
 _DECADES = 1.5
@@ -45,13 +46,25 @@ def judge(case: Case) -> Verdict | None:
     result = outcome(case)
     start = decades(beginning(signal.values))
     if not result.poor:
-        absurd = result.absurd_start > _ABSURD and result.end > _ABSURD * result.chance
-        return _over_depth(signal, start, result) if absurd and result.learned < _TROUBLE else None
+        return _over_depth(signal, start, result) if _still_absurd(case, result) else None
     return (
         _over_depth(signal, start, result)
         or _over_few_layers(case, signal, start, result)
         or _over_time(signal, start, result)
     )
+
+
+def _still_absurd(case: Case, result: Outcome) -> bool:
+    """Whether the loss, absurd at the start, is still that of answers at random though many are right.
+
+    It ends above ten times a guess's with little learned, or above a guess's while a twin shows what is missing.
+    """
+    if not result.absurd_start > _ABSURD:
+        return False
+    if result.end > _ABSURD * result.chance and result.learned < _TROUBLE:
+        return True
+    twins = [each for change in ("inputs", "learning_rate") for each in compared(case.setting, change)]
+    return result.end > result.chance and any(each.clear for each in twins)
 
 
 def _overflow(case: Case) -> Verdict | None:

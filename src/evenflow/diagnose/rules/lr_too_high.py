@@ -16,7 +16,7 @@ from evenflow.diagnose.finding import MissingError, Severity, Verdict
 from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.movement import Movement, movement
 from evenflow.diagnose.rule import Rule
-from evenflow.diagnose.twins import Comparison, compared
+from evenflow.diagnose.twins import CLEARLY, Comparison, compared
 
 LARGE_UPDATE = 0.1
 """‖Δw‖ / ‖w‖ of one step: working trainings stay near 1e-3 and rarely pass 3e-2 behind the first steps."""
@@ -45,7 +45,7 @@ def judge(case: Case) -> Verdict | None:
     if lower is not None and lower.clear:
         severity: Severity | None = "fault" if _is_spoiled(curve) else "risk"
     elif lower is not None:
-        severity = "fault" if _is_far_too_high(curve, moved, lower) else None
+        severity = "fault" if _is_far_too_high(curve, moved, lower) else _swings_on(curve, moved, lower)
     else:
         severity = _without_twin(curve, moved)
     if severity is not None and case.setting.assumed:
@@ -76,6 +76,15 @@ def _is_far_too_high(curve: Learning, moved: Movement | None, lower: Comparison)
     failed = lower.loss == math.inf or lower.loss > 0.7 * curve.reference
     lost = curve.diverged or (curve.overshoot > HIGH_JUMP and not curve.learned >= LITTLE)
     return failed and lost and _largest(moved, curve.first_divergence) > HUGE_UPDATE
+
+
+def _swings_on(curve: Learning, moved: Movement | None, lower: Comparison) -> Severity | None:
+    """Steps that have thrown the loss up and go on throwing it about: where such a training ends is luck."""
+    largest = _largest(moved, None)
+    thrown = curve.overshoot > HIGH_JUMP and (math.isnan(largest) or largest > HUGE_UPDATE)
+    if not (thrown and curve.swing > SWING) or curve.fell or curve.falling:
+        return None
+    return "fault" if lower.points >= CLEARLY / 2 else "risk"
 
 
 def _without_twin(curve: Learning, moved: Movement | None) -> Severity | None:

@@ -40,6 +40,8 @@ def judge(case: Case) -> Verdict | None:
     worst = int(np.nanargmax(share)) if np.isfinite(share).any() else 0
     if not share[worst] >= _MOST:
         return None
+    if _driven(case) and not start[worst] >= _MOST:
+        return None
     limit = _STOPPED if start[worst] >= _MOST and _held_up(case, result) else POOR
     if result.diverged or result.learned < limit:
         severity = "fault"
@@ -68,6 +70,12 @@ def judge(case: Case) -> Verdict | None:
         first_step=onset,
         strength=float(min((share[worst] - _MOST) / (1.0 - _MOST) * 0.8 + 0.2, 1.0)),
     )
+
+
+def _driven(case: Case) -> bool:
+    """Whether the loss falls below 0 without end: what it drives to grow without end has to become flat."""
+    curve = learning(case)
+    return curve.fell and curve.end < min(0.0, curve.start)
 
 
 def _held_up(case: Case, result: Outcome) -> bool:
