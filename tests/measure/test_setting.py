@@ -345,3 +345,20 @@ def test_a_graph_knows_what_it_reaches():
     assert graph.reaches(used)
     assert not graph.reaches(unused)
     assert [operation(node) for node, _ in graph.uses(used)] == ["mul"]
+
+
+@pytest.mark.parametrize(("axis", "over"), [(0, True), (-2, True), (1, False), (-1, False)])
+def test_a_softmax_is_read_after_the_backward_pass_as_before_it(axis: int, over: bool):
+    model = nn.Linear(4, 3)
+    for end in (
+        lambda out: F.nll_loss(out.log_softmax(axis), CLASSES),
+        lambda out: out.logsumexp(axis).sum(),
+    ):
+        output = model(INPUTS)
+        loss = end(output)
+        for after in (False, True):
+            if after:
+                loss.backward()
+            found = read_setting(model, outputs=[output], loss=loss).output
+            assert found is not None
+            assert found.over_samples is over

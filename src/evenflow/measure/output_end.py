@@ -170,9 +170,9 @@ def softmax_over(nodes: Sequence[Node], shape: Sequence[int]) -> bool:
 
 
 def _taken(node: Node, shape: tuple[int, ...]) -> bool:
-    """Whether an operation has taken numbers of this shape."""
-    kept = getattr(node, "_saved_self" if operation(node) == "logsumexp" else "_saved_result", None)
-    return isinstance(kept, Tensor) and tuple(kept.shape) == shape
+    """Whether an operation has taken numbers of this shape; its saved tensors are gone after the backward pass."""
+    below = node.next_functions[0][0]
+    return below is not None and _shape(below) == shape
 
 
 def _shape(node: Node) -> tuple[int, ...]:
