@@ -74,7 +74,9 @@ def shortened(table: object, steps: int) -> object:
     for run in table.runs:
         setting = Setting.from_facts(dict(run.facts))
         twins = tuple(
-            replace_struct(one, loss=one.loss[:steps], score=NAN) if len(one.loss) > steps else one
+            replace_struct(one, loss=one.loss[:steps], score=NAN, later_loss=(), later_score=NAN)
+            if len(one.loss) > steps
+            else one
             for one in setting.twins
         )
         late = setting.origin_step >= steps

@@ -1,7 +1,8 @@
 """Twins: what the same training does with one thing changed, in points of the score.
 
 A point is a hundredth of the score: of right answers, or of the explained variance; where neither is known, of the
-way from where the loss begins down to 0, or to the lowest seen. Ten points are what makes a fault one.
+way from where the loss begins down to 0, or to the lowest seen. Ten points are what makes a fault one. Where both have
+been trained on, since what a twin was ahead by may be made up, they are compared at the end of that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
 from evenflow.spec.setting import NAN, Setting, Trial
 
@@ -26,12 +28,14 @@ class Comparison:
         points: how much better it was, in points; negative where it was worse.
         loss: its loss at the end; infinite where it diverged.
         own_loss: the training's own.
+        steps: at the end of which they are compared.
     """
 
     trial: Trial
     points: float
     loss: float
     own_loss: float
+    steps: int = 0
 
     @property
     def clear(self) -> bool:
@@ -86,7 +90,23 @@ def compared(setting: Setting, change: str, start: float = NAN) -> tuple[Compari
     return tuple(_compare(own, trial, begins) for trial in setting.twins if trial.change == change)
 
 
+def best(setting: Setting, change: str, start: float = NAN) -> Comparison | None:
+    """The twin with this change that did best; see `compared`."""
+    return max(compared(setting, change, start), key=lambda each: each.points, default=None)
+
+
 def _compare(own: Trial, trial: Trial, begins: float) -> Comparison:
+    """At the end of the longer trainings where there are both."""
+    if not (own.later_loss and trial.later_loss):
+        return _compare_at_the_end(own, trial, trial, begins)
+    return _compare_at_the_end(_later(own), _later(trial), trial, begins)
+
+
+def _later(trial: Trial) -> Trial:
+    return structs.replace(trial, loss=trial.loss + trial.later_loss, score=trial.later_score)
+
+
+def _compare_at_the_end(own: Trial, trial: Trial, shown: Trial, begins: float) -> Comparison:
     loss, own_loss = loss_level(trial.loss), loss_level(own.loss)
     scores = _score(trial), _score(own)
     if not math.isnan(scores[0]) and not math.isnan(scores[1]):
@@ -97,7 +117,7 @@ def _compare(own: Trial, trial: Trial, begins: float) -> Comparison:
             0.0, *finite, 0.0
         )  # a loss that goes below 0 has no end that is known but the lowest seen
         points = 100.0 * (min(own_loss, begins) - min(loss, begins)) / whole if whole > 0.0 else 0.0
-    return Comparison(trial, points, loss, own_loss)
+    return Comparison(shown, points, loss, own_loss, len(trial.loss))
 
 
 def _score(trial: Trial) -> float:

@@ -18,6 +18,7 @@ from evenflow.doctor.bystander import Bystander
 from evenflow.doctor.copying import Patient, admit, is_lazy, untouched_randomness
 from evenflow.doctor.mended_end import mended_end
 from evenflow.doctor.recurrence import has_recurrence, recurrences
+from evenflow.doctor.redrawn import drawn_anew
 from evenflow.doctor.trial import Course, LossFunction, Plan, call, train
 from evenflow.doctor.twins import Twins, raise_twins
 from evenflow.errors import SpecError
@@ -106,7 +107,9 @@ def examine(
         course,
         inputs,
         loss_kind=_loss_kind(setting),
+        ended=tried,
         end=mended_end(patient, setting, batches),
+        drawn=drawn_anew(patient, setting),
         seconds=_TWIN_SECONDS,
         said=lambda what: said(what, 0, 0),
     )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from evenflow.diagnose.twins import CLEARLY
 from evenflow.doctor.batches import Batch
 from evenflow.doctor.copying import Patient
 from evenflow.doctor.failures import part, step_named
@@ -55,6 +56,11 @@ class Course:
         value = sum(last) / len(last) if last else math.nan
         return value if math.isfinite(value) else math.nan
 
+    @property
+    def near_the_best(self) -> bool:
+        """Whether the score is so high that nothing can be clearly better."""
+        return 100.0 * (1.0 - self.score) < CLEARLY
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -66,6 +72,8 @@ class Plan:
     clip_norm: float | None = None
     target: str = "other"
     """The kind of the target."""
+    first: int = 0
+    """The step at which a trial begins that goes on where another one stopped."""
 
 
 def train(
@@ -101,7 +109,8 @@ def train(
     losses: list[float] = []
     bad = 0
     began = time.perf_counter()
-    batches = itertools.islice(itertools.cycle(plan.batches), plan.steps)
+    first = plan.first % len(plan.batches)
+    batches = itertools.islice(itertools.cycle(plan.batches), first, first + plan.steps)
     with torch.enable_grad():
         for step, kept in enumerate(batches):
             batch = kept.copied()
@@ -216,16 +225,19 @@ def _score(model: nn.Module, plan: Plan, loss_kind: str) -> tuple[float, float]:
     """The score on the last batches of the trial, without dropout, normalised over the batch as in training."""
     size = next((len(tensor) for tensor in _first(plan.batches[0].inputs) if tensor.ndim), 1)
     chosen = plan.batches[-max(_SCORED // max(size, 1), 1) :]
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.train()  # after a short trial the running statistics are those of the start
+    pairs = []
     with torch.no_grad():
-        pairs = []
         for batch in chosen:
             own = batch.copied()
             pairs.append((call(model, own.inputs), own.target))
-        return score(pairs, plan.target, loss_kind)
+    for module, mode in modes.items():  # as the training may go on
+        module.training = mode
+    return score(pairs, plan.target, loss_kind)
 
 
 def _first(inputs: Any) -> list[Tensor]:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from torch import nn
 
 from evenflow.doctor.batches import standardised
 from evenflow.doctor.copying import Patient, untouched_randomness
+from evenflow.doctor.longer import Raised, clearly_better, contested, tried_longer
 from evenflow.doctor.trial import Course, Plan, train
 from evenflow.measure.data_facts import input_tensors
 from evenflow.measure.sites import stepped_by
 from evenflow.measure.unregistered import unregistered_parameters
-from evenflow.spec.setting import Input, Trial
+from evenflow.spec.setting import Change, Input, Trial
 
 FACTORS = (0.1, 10.0)
 """Of the learning rate that is tried; beyond the better one, where it is better, the next power of ten."""
@@ -47,7 +47,9 @@ def raise_twins(
     inputs: tuple[Input, ...],
     *,
     loss_kind: str = "",
+    ended: Patient | None = None,
     end: Callable[[Patient], Patient] | None = None,
+    drawn: Callable[[Patient], Patient] | None = None,
     seconds: float = 12.0,
     said: Callable[[str], None] = lambda _: None,
 ) -> Twins:
@@ -59,11 +61,14 @@ def raise_twins(
         course: how the trial went.
         inputs: figures of its inputs.
         loss_kind: as in `spec.setting.Output`.
+        ended: the copy that the trial has trained, to train it on where what it came to is contested.
         end: makes a copy hand out what its loss takes, where it does not; see `doctor.mended_end`.
+        drawn: draws the weights of a copy anew, where they are far from theory; see `doctor.redrawn`.
         seconds: for all twins together; one that would not be through in what is left is skipped.
         said: called with the name of a twin before it trains.
     """
-    trials = [trial_of(course, "nothing")]
+    own = trial_of(course, "nothing")
+    raised: list[Raised] = []
     skipped: list[str] = []
     left = seconds
     done = len(course.losses)
@@ -71,10 +76,12 @@ def raise_twins(
         done if done and math.isfinite(course.losses[-1]) else course.planned
     )  # a twin may live where it died
     if steps < 2 or done < 2:
-        return Twins(tuple(trials), ("twins: the trial has fewer than two steps",))
+        return Twins((own,), ("twins: the trial has fewer than two steps",))
+    disputed = ended is not None and contested(own)
 
     def twin(
         name: str,
+        change: Change,
         plan: Plan,
         factor: float = 1.0,
         changed: Callable[[Patient], Patient] = lambda patient: patient,
@@ -87,41 +94,40 @@ def raise_twins(
             )
             return None
         said(name)
+        copied, plan = patient.copied(), replace(plan, steps=steps)
         with untouched_randomness(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a training that is not the user's
-            found = train(
-                changed(patient.copied()),
-                replace(plan, steps=steps),
-                factor=factor,
-                seconds=left,
-                loss_kind=lambda: loss_kind,
-            )
+            copied = changed(copied)
+            found = train(copied, plan, factor=factor, seconds=left, loss_kind=lambda: loss_kind)
         left -= found.seconds
         if len(found.losses) < steps and math.isfinite(found.losses[-1]):
             skipped.append(f"{name}: the time was over after {len(found.losses)} of {steps} steps")
             return None
+        trial = trial_of(found, change, factor)
+        goes_on = disputed and len(found.losses) == steps and clearly_better(own, trial)
+        raised.append(Raised(name, trial, copied if goes_on else None, plan, factor, found.seconds))
         return found
 
     if end is not None:
-        found = twin("an output as the loss takes it", plan, changed=end)
-        if found is not None:
-            trials.append(trial_of(found, "output"))
+        twin("an output as the loss takes it", "output", plan, changed=end)
     if not is_standardised(inputs) and any(
         tensor.is_floating_point() for _, tensor in input_tensors(plan.batches[0].inputs)
     ):
-        found = twin("standardised inputs", replace(plan, batches=standardised(plan.batches)))
-        if found is not None:
-            trials.append(trial_of(found, "inputs"))
+        twin("standardised inputs", "inputs", replace(plan, batches=standardised(plan.batches)))
     if _frozen(patient):
-        found = twin("nothing frozen", plan, changed=_unfrozen)
-        if found is not None:
-            trials.append(trial_of(found, "unfrozen"))
-    for factor, found in _rates(course, lambda factor: twin(f"learning rate × {factor:g}", plan, factor)):
-        trials.append(trial_of(found, "learning_rate", factor))
-    return Twins(tuple(trials), tuple(skipped))
+        twin("nothing frozen", "unfrozen", plan, changed=_unfrozen)
+    if drawn is not None and not course.near_the_best:
+        twin("weights drawn anew", "weights", plan, changed=drawn)
+    _rates(course, lambda factor: twin(f"learning rate × {factor:g}", "learning_rate", plan, factor))
+    if any(each.patient is not None for each in raised):
+        expected = course.seconds * _WORTH_A_TWIN
+        first = Raised("the training as it is", own, ended, replace(plan, steps=steps), 1.0, expected)
+        on = tried_longer([first, *raised], loss_kind=loss_kind, seconds=left, said=said)
+        return Twins(on.trials, (*skipped, *on.skipped))
+    return Twins((own, *(each.trial for each in raised)), tuple(skipped))
 
 
-def _rates(course: Course, twin: Callable[[float], Course | None]) -> Iterator[tuple[float, Course]]:
+def _rates(course: Course, twin: Callable[[float], Course | None]) -> None:
     """Twins with other learning rates: both neighbours, and beyond the one that is better than the trial.
 
     Of a trial that has diverged only lower rates are tried, down to one that does not diverge.
@@ -133,7 +139,6 @@ def _rates(course: Course, twin: Callable[[float], Course | None]) -> Iterator[t
             found = twin(round(factor**power, 6))
             if found is None:
                 break
-            yield round(factor**power, 6), found
             if not better(found, before) and not math.isnan(found.settled + before.settled):
                 break
             before = found
@@ -148,7 +153,7 @@ def better(one: Course, other: Course) -> bool:
 
 def trial_of(
     course: Course,
-    change: Literal["nothing", "learning_rate", "inputs", "unfrozen", "output"],
+    change: Change,
     factor: float = 1.0,
 ) -> Trial:
     """As the setting holds it."""

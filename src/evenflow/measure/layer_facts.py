@@ -104,9 +104,19 @@ def expected_std(found: Weights, module: nn.Module, activation: str) -> float:
         return math.sqrt(1 / max(found.fan_in, 1))
     if name == "leaky_relu":
         return math.sqrt(2 / ((1 + float(parameter or 0.01) ** 2) * max(found.fan_in, 1)))
-    if name in _RECTIFIERS:
+    if is_rectifier(activation):
         return math.sqrt(2 / max(found.fan_in, 1))
     return math.sqrt(2 / max(found.fan_in + found.fan_out, 1))
+
+
+def is_rectifier(activation: str) -> bool:
+    """Whether an activation is ReLU or one of its relatives, for which He's initialisation is made.
+
+    >>> is_rectifier("leaky_relu:0.2"), is_rectifier("tanh")
+    (True, False)
+    """
+    name = activation.partition(":")[0]
+    return name in _RECTIFIERS or name == "leaky_relu"
 
 
 def distinct_units(found: Weights) -> float:

@@ -166,24 +166,32 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     over_samples: bool = False
 
 
+Change = Literal["nothing", "learning_rate", "inputs", "unfrozen", "output", "weights"]
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """A twin of the training, from the same start on the same batches, with one thing changed.
 
     Args:
         change: what is changed: "learning_rate", "inputs" (standardised), "unfrozen" (all parameters trained),
-            "output" (the last layer's numbers as the loss takes them), or "nothing" for the training as it is.
+            "output" (the last layer's numbers as the loss takes them), "weights" (drawn anew, as theory asks), or
+            "nothing" for the training as it is.
         factor: of the learning rate; 1 otherwise.
         loss: at every step.
         score: share of right answers (classes), or the explained share of the target's variance, at the end; NaN if
             neither applies.
         chance: the score of the best constant answer.
+        later_loss: at every step that followed, where it was trained on; empty where it was not.
+        later_score: at the end of these.
     """
 
-    change: Literal["nothing", "learning_rate", "inputs", "unfrozen", "output"]
+    change: Change
     factor: float = 1.0
     loss: tuple[float, ...] = ()
     score: float = NAN
     chance: float = NAN
+    later_loss: tuple[float, ...] = ()
+    later_score: float = NAN
 
 
 class Recurrence(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,17 +8,15 @@ from itertools import pairwise
 import numpy as np
 
 from evenflow.diagnose.case import Case
+from evenflow.diagnose.drawing import alike, alike_inputs, constant, units_alike, zero
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import linear_map
 from evenflow.diagnose.outcome import outcome
+from evenflow.diagnose.redrawn import drawn_anew, drawn_anew_words, twin_evidence
 from evenflow.diagnose.rule import Rule
 from evenflow.spec.setting import Layer
 from evenflow.wording import decimal, listed
 
-_ALIKE = 0.5
-"""Share of distinct units below which a layer has lost more than half of what it could be."""
-_CONSTANT = 1e-5
-"""Spread of the weights relative to their mean, of what is one number written many times (float32 keeps 7 digits)."""
 _TROUBLE = 0.8
 """With one feature a layer an easy problem can be half solved; what a fault costs shows against 1, not against 0."""
 
@@ -37,24 +35,26 @@ def judge(case: Case) -> Verdict | None:
         )
     if all(np.isnan(layer.distinct_units) for layer in layers):
         raise MissingError("how alike the units are was not read of any layer")
-    alike = [layer for layer in layers[:-1] if _alike(layer) and not layer.residual]
-    if not alike:
+    found = units_alike(layers)
+    if not found:
         return None
     result = outcome(case)
-    stays = _stay(case, layers, alike)
-    if stays and (result.diverged or result.learned < _TROUBLE):
+    twin = drawn_anew(case)
+    stays = _stay(case, layers, found)
+    costs = (result.diverged or result.learned < _TROUBLE) if twin is None else twin.clear
+    if stays and costs:
         severity = "fault"
     elif stays or result.stuck:
         severity = "risk"
     else:
         return None
-    shown = stays or alike
+    shown = stays or found
     worst = min(shown, key=lambda layer: layer.distinct_units)
     same = (
         "all weights are 0"
-        if _zero(worst)
+        if zero(worst)
         else "all weights are the same"
-        if _constant(worst)
+        if constant(worst)
         else "units are alike"
     )
     return Verdict(
@@ -62,7 +62,9 @@ def judge(case: Case) -> Verdict | None:
         sites=tuple(layer.name for layer in shown[:8]),
         message=(
             f"In {listed([layer.name for layer in shown], most=3)} {same} before the first step, so that their units "
-            f"get the same gradient and stay alike" + (f"; {result.words}." if severity == "fault" else ".")
+            f"get the same gradient and stay alike"
+            + (f"; {result.words}" if severity == "fault" else "")
+            + (f"; {told}." if (told := drawn_anew_words(twin)) else ".")
         ),
         evidence={
             "distinct_units": f"{decimal(100 * worst.distinct_units, 0)} %",
@@ -70,23 +72,23 @@ def judge(case: Case) -> Verdict | None:
             "weight_std": worst.weight_std,
             "layers_concerned": len(shown),
             "share_learned": result.learned,
-        },
+        }
+        | twin_evidence(twin),
         first_step=int(case.steps[0]) if len(case.steps) else None,
         strength=1.0 if severity == "fault" else 0.4,
     )
 
 
-def _stay(case: Case, layers: Sequence[Layer], alike: Sequence[Layer]) -> list[Layer]:
+def _stay(case: Case, layers: Sequence[Layer], found: Sequence[Layer]) -> list[Layer]:
     """Those of the layers alike that nothing makes different."""
     silent = _without_gradient(case)
     behind = {layer.name: after for layer, after in pairwise(layers)}
     return [
         layer
-        for layer in alike
-        if _constant(behind[layer.name])
-        or behind[layer.name].distinct_inputs < _ALIKE
-        or (_alike(behind[layer.name]) and behind[layer.name] is not layers[-1])
-        or (_zero(layer) and layer.name in silent)
+        for layer in found
+        if alike_inputs(behind[layer.name])
+        or (alike(behind[layer.name]) and behind[layer.name] is not layers[-1])
+        or (zero(layer) and layer.name in silent)
     ]
 
 
@@ -100,18 +102,6 @@ def _without_gradient(case: Case) -> frozenset[str]:
     return frozenset(
         name.rpartition(".")[0] for name, nothing in zip(gradient.names, zero, strict=True) if nothing
     )
-
-
-def _alike(layer: Layer) -> bool:
-    return layer.distinct_units < _ALIKE or _constant(layer)
-
-
-def _constant(layer: Layer) -> bool:
-    return layer.weight_std <= _CONSTANT * abs(layer.weight_mean) or _zero(layer)
-
-
-def _zero(layer: Layer) -> bool:
-    return layer.weight_mean == 0 and layer.weight_std == 0
 
 
 RULE = Rule(
