@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from evenflow.diagnose.twins import compared, loss_level, skill_of
+from evenflow.diagnose.twins import best, compared, loss_level, skill_of
 from evenflow.spec.setting import Setting, Trial
 
 
@@ -60,3 +60,37 @@ def test_nothing_to_compare_with():
     assert compared(Setting(twins=(twin(1.0),)), "learning_rate") == ()
     assert math.isnan(loss_level(()))
     assert math.isnan(skill_of(own(1.0)))
+
+
+def test_what_was_tried_longer_is_compared_at_the_end_of_it():
+    ahead = Trial(
+        change="inputs", loss=(2.0, 0.5), score=0.9, chance=0.1, later_loss=(0.4, 0.3), later_score=0.95
+    )
+    caught_up = Trial(
+        change="nothing", loss=(2.0, 1.0), score=0.7, chance=0.1, later_loss=(0.6, 0.5), later_score=0.92
+    )
+    (found,) = compared(Setting(twins=(caught_up, ahead)), "inputs")
+    assert found.points == pytest.approx(3.0)
+    assert not found.clear
+    assert (found.steps, found.trial) == (4, ahead)
+    stopped = Trial(change="nothing", loss=(2.0, 1.0), score=0.7, chance=0.1)
+    (found,) = compared(Setting(twins=(stopped, ahead)), "inputs")
+    assert found.points == pytest.approx(20.0)
+    assert found.steps == 2
+
+
+def test_longer_trainings_without_a_score_are_compared_by_their_loss():
+    ahead = Trial(change="inputs", loss=(4.0, 1.0, 1.0, 1.0), later_loss=(1.0,) * 6)
+    caught_up = Trial(change="nothing", loss=(4.0, 3.0, 3.0, 3.0), later_loss=(1.2,) * 6)
+    assert points(caught_up, ahead) == pytest.approx(5.0)
+
+
+def test_the_best_of_several_twins():
+    trials = [
+        Trial(change="learning_rate", factor=factor, loss=(2.0, loss, loss, loss))
+        for factor, loss in ((0.1, 0.9), (10, 0.2))
+    ]
+    found = best(Setting(twins=(own(2.0, 1.0, 1.0, 1.0), *trials)), "learning_rate")
+    assert found is not None
+    assert found.trial.factor == 10
+    assert best(Setting(twins=(own(2.0),)), "learning_rate") is None

@@ -12,6 +12,7 @@ import numpy as np
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.diagnosis import Diagnosis
 from evenflow.diagnose.finding import MissingError, Unjudged, Verdict
+from evenflow.diagnose.redrawn import with_the_twin
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.rules import RULES, rule_named
 from evenflow.diagnose.story import Found, findings
@@ -101,7 +102,8 @@ def _judged(table: Table, key: str, rules: Sequence[Rule]) -> Diagnosis:
 def _outcome(rule: Rule, case: Case) -> Verdict | Unjudged | None:
     try:
         with np.errstate(all="ignore"):
-            return rule.judge(case)
+            verdict = rule.judge(case)
+            return None if verdict is None else with_the_twin(verdict, case, rule.remedies)
     except MissingError as error:
         return Unjudged(rule.name, rule.code, str(error))
     except Exception as error:  # one rule that is broken takes none of the others with it

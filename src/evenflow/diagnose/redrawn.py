@@ -1,11 +1,20 @@
-"""What the twin with weights drawn anew says, for the rules whose root may lie in how the weights were drawn."""
+"""What the twin with weights drawn anew says, for the rules whose root may lie in how the weights were drawn.
+
+Where it is clearly better the start is the root, and drawing it anew the remedy; where it is not, the root lies
+elsewhere, in the architecture, the activation or the steps, and a remedy that has been tried in vain is not named.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from evenflow.diagnose.case import Case
-from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import learning
 from evenflow.diagnose.twins import CLEARLY, Comparison, best
+
+REMEDY = "reinitialise"
 
 
 def drawn_anew(case: Case) -> Comparison | None:
@@ -15,6 +24,29 @@ def drawn_anew(case: Case) -> Comparison | None:
     except MissingError:
         return best(case.setting, "weights")
     return best(case.setting, "weights", start)
+
+
+def with_the_twin(verdict: Verdict, case: Case, remedies: Sequence[str]) -> Verdict:
+    """A verdict with what the twin says: its figure, a word where it is better, and the remedies that are left.
+
+    Args:
+        verdict: of a rule.
+        case: that was judged.
+        remedies: of the rule, for a verdict without its own.
+    """
+    own = tuple(verdict.remedies or remedies)
+    twin = drawn_anew(case) if REMEDY in own and verdict.severity == "fault" else None
+    if twin is None:
+        return verdict
+    message, others = verdict.message, tuple(one for one in own if one != REMEDY)
+    if twin.clear and not verdict.evidence.keys() & twin_evidence(twin).keys():
+        message = f"{message.rstrip('. ')}; {drawn_anew_words(twin)}."
+    return replace(
+        verdict,
+        message=message,
+        evidence={**verdict.evidence, **twin_evidence(twin)},
+        remedies=(REMEDY, *others) if twin.clear else others or own,
+    )
 
 
 def decides(case: Case, twin: Comparison | None) -> bool:
@@ -40,5 +72,5 @@ def drawn_anew_words(twin: Comparison | None) -> str:
 
 
 def twin_evidence(twin: Comparison | None) -> dict[str, float | int | str]:
-    """The same as a figure."""
+    """The same as a figure, for the evidence."""
     return {} if twin is None else {"redrawn_twin_points": twin.points}
