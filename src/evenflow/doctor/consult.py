@@ -28,8 +28,9 @@ def doctor(
     """What is wrong with a training, found out on a copy of it: which rule says so, where, on what evidence.
 
     The copy trains a few steps as the original would, with a probe; then twins of it do, from the same start on the
-    same batches, with other learning rates, and with standardised inputs where they are not. Model, optimiser,
-    scheduler and random numbers stay as they were, and no more data are taken than there are steps.
+    same batches, with other learning rates, with standardised inputs where they are not, and with weights drawn anew
+    where these are far from theory. What is contested at the end of that is trained on. Model, optimiser, scheduler
+    and random numbers stay as they were, and no more data are taken than there are steps.
 
     Args:
         model: the network, at any point of its training; one that is wrapped is looked into.
