@@ -6,24 +6,40 @@ elsewhere, in the architecture, the activation or the steps, and a remedy that h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import learning
-from evenflow.diagnose.twins import CLEARLY, Comparison, best
+from evenflow.diagnose.outcome import POOR
+from evenflow.diagnose.twins import CLEARLY, Comparison, best, compared, skill_of
 
 REMEDY = "reinitialise"
 
 
 def drawn_anew(case: Case) -> Comparison | None:
-    """The twin whose weights are drawn as theory asks, beside the training; None where there is none."""
+    """The twin whose weights are drawn as theory asks, beside the training; None where it has nothing to say.
+
+    That a twin is no better clears the weights where one of the two has learned. Where both have failed, as in a
+    problem that takes longer than the trial to begin with, or by a second fault, nothing is known of the weights.
+    """
     try:
-        start = learning(case).reference
+        curve = learning(case)
+        start, learned = curve.reference, curve.learned
     except MissingError:
-        return best(case.setting, "weights")
-    return best(case.setting, "weights", start)
+        start, learned = math.nan, math.nan
+    twin = best(case.setting, "weights", start)
+    if twin is None or twin.clear or learned >= POOR or _learned(twin, start) >= POOR:
+        return twin
+    return None
+
+
+def _learned(twin: Comparison, start: float) -> float:
+    """Of what can be learned, the share that a twin did: by its score, by its loss where it has none."""
+    skill = skill_of(twin.trial)
+    return (start - twin.loss) / start if math.isnan(skill) and start > 0.0 else skill
 
 
 def with_the_twin(verdict: Verdict, case: Case, remedies: Sequence[str]) -> Verdict:
@@ -53,13 +69,15 @@ def decides(case: Case, twin: Comparison | None) -> bool:
     """Whether the twin shows by itself that the weights are the root: clearly better, and than the other twins, too.
 
     Where inputs, output or what was frozen do as much for the training, they may be what is wrong, and weights only
-    another way out; and units that are alike are drawn anew with the same stroke. A learning rate that suits such
-    weights takes nothing away.
+    another way out. A learning rate that suits such weights takes nothing away, unless a lower one does even better.
     """
     if twin is None or not twin.clear:
         return False
     others = [best(case.setting, change) for change in ("output", "inputs", "unfrozen")]
-    return all(other is None or twin.points >= other.points + CLEARLY for other in others)
+    lower = [one for one in compared(case.setting, "learning_rate") if one.trial.factor < 1]
+    return all(other is None or twin.points >= other.points + CLEARLY for other in others) and all(
+        twin.points >= one.points for one in lower
+    )
 
 
 def drawn_anew_words(twin: Comparison | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from evenflow.wording import number
 
 _ABSURD = 3.0
 """Loss at the start in units of chance; drawn by theory, logits are of order 1, and this is 1 to 1.5."""
+_HARDLY = math.log10(1.5)
+"""Decades by which weights may be off while their signs are the matter."""
 _FLAT = 0.3
 _LOST = -1.5
 """Decades of the loss that the first layers' matrices move, see `vanishing_gradient`."""
@@ -88,21 +91,24 @@ def _verdict(
 ) -> Verdict:
     order = sorted(side, key=lambda scale: -abs(scale.off))
     worst = order[0]
+    if abs(worst.off) < _HARDLY:
+        worst = next((scale for scale in order if scale.one_sign), worst)
     total = sum(scale.total for scale in side)
-    signs = f" and nearly all of one sign (mean {number(worst.layer.weight_mean)})" if worst.one_sign else ""
-    direction = "larger" if worst.off > 0 else "smaller"
+    signs = f"nearly all of one sign (mean {number(worst.layer.weight_mean)})" if worst.one_sign else ""
+    scale = (
+        f"{number(10 ** abs(worst.off))} times {'larger' if worst.off > 0 else 'smaller'} than its "
+        f"{worst.layer.activation or 'linear'} units ask for (standard deviation {number(worst.layer.weight_std)}, "
+        f"not {number(worst.layer.expected_std)})"
+    )
+    depth = f", {number(10 ** abs(total))} times over the whole depth"
+    what = signs if signs and abs(worst.off) < _HARDLY else f"{scale}{' and ' if signs else ''}{signs}{depth}"
     came_of_it = ", and ".join(
         part for part in (shows, result.words if severity == "fault" else "", drawn_anew_words(twin)) if part
     )
     return Verdict(
         severity=severity,
         sites=tuple(scale.layer.name for scale in order if abs(scale.off) > 0.1 or scale.one_sign)[:8],
-        message=(
-            f"The weights of {worst.layer.name} are {number(10 ** abs(worst.off))} times {direction} than its "
-            f"{worst.layer.activation or 'linear'} units ask for (standard deviation {number(worst.layer.weight_std)}, "
-            f"not {number(worst.layer.expected_std)}){signs}, {number(10 ** abs(total))} times over the whole depth; "
-            f"{came_of_it}."
-        ),
+        message=(f"The weights of {worst.layer.name} are {what}; {came_of_it}."),
         evidence={
             "weight_std": worst.layer.weight_std,
             "expected_std": worst.layer.expected_std,
