@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows it by
 
 from evenflow.doctor.examine import examine
-from evenflow.prescribe.redraw import redraw
+from evenflow.doctor.redraw import redraw
 from evenflow.spec.setting import Setting
 
 

@@ -13,7 +13,7 @@ import torch
 from evenflow.diagnose.drawing import FAR, doubts, far_sides, scales, units_alike
 from evenflow.diagnose.layers import linear_map
 from evenflow.doctor.copying import Patient
-from evenflow.prescribe.redraw import redraw
+from evenflow.doctor.redraw import redraw
 from evenflow.spec.setting import Setting
 
 _SEED = 0

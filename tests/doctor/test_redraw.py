@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from evenflow.prescribe.redraw import redraw
+from evenflow.doctor.redraw import redraw
 from evenflow.spec.setting import Layer, Setting
 
 Model = TypeVar("Model", bound=nn.Module)
