@@ -64,10 +64,10 @@ def test_a_twin_that_is_ahead_and_the_training_itself_go_on_where_they_stopped()
 
 
 def test_both_have_the_same_random_numbers_when_they_go_on(monkeypatch):
-    from evenflow.doctor import longer
+    from evenflow.doctor import longer, trial
 
     states = []
-    trained_on = longer.train
+    trained_on = trial.train
 
     def train(*arguments, **options):
         states.append(torch.get_rng_state())
@@ -90,7 +90,7 @@ def test_a_twin_is_judged_at_the_end_of_the_longer_training():
 
 
 def test_without_the_time_nothing_goes_on_and_it_is_said(monkeypatch):
-    from evenflow.doctor import twins
+    from evenflow.doctor import longer, twins
 
     asked = []
 
@@ -98,7 +98,7 @@ def test_without_the_time_nothing_goes_on_and_it_is_said(monkeypatch):
         asked.append(seconds)
         return tried_longer(raised, seconds=0.0, **options)
 
-    tried_longer = twins.tried_longer
+    tried_longer = longer.tried_longer
     monkeypatch.setattr(twins, "tried_longer", without_time)
     model = make()
     table = examine(model, batches(), F.cross_entropy, slow(model), steps=STEPS)

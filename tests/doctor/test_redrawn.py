@@ -17,18 +17,13 @@ from evenflow.spec.setting import Setting
 
 def network(change=lambda weight: weight, bias: float = 0.0) -> nn.Sequential:
     torch.manual_seed(3)
-    sizes = (4, 16, 16, 3)
-    model = nn.Sequential(
-        *(part for one, two in pairwise(sizes) for part in (nn.Linear(one, two), nn.ReLU()))
-    )[:-1]
+    layers = [nn.Linear(one, two) for one, two in pairwise((4, 16, 16, 3))]
     with torch.no_grad():
-        for layer in model[::2]:
+        for place, layer in enumerate(layers):
             nn.init.kaiming_normal_(layer.weight)
             change(layer.weight)
-            nn.init.zeros_(layer.bias)
-        for layer in model[:-1:2]:
-            nn.init.constant_(layer.bias, bias)
-    return model
+            nn.init.constant_(layer.bias, 0.0 if place == 2 else bias)
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
 
 
 def twins_of(model, batch, optimizer=None, steps=15):
