@@ -23,7 +23,8 @@ def chance_loss(setting: Setting, start: float, end: float) -> float:
     commonest = NAN if own is None else own.chance
     chance = NAN
     if output.loss in ("cross_entropy", "nll") and target.classes > 1:
-        chance = entropy_bound(commonest, target.classes)
+        two = target.classes == 2 and (target.minimum, target.maximum) == (0.0, 1.0)
+        chance = entropy_bound(target.mean if two else commonest, target.classes)
     elif output.loss.startswith("binary_cross_entropy") and 0.0 < target.mean < 1.0:
         chance = entropy_bound(target.mean, 2)
     elif output.loss == "mse" and target.std > 0.0:
@@ -32,6 +33,69 @@ def chance_loss(setting: Setting, start: float, end: float) -> float:
         return chance
     in_vain = end == math.inf or (own is not None and skill_of(own) < 0.1 and end < 0.5 * start)
     return chance if in_vain else chance * setting.batch
+
+
+_NAMED = ("binary_cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "nll_loss", "kl_div")
+
+
+def has_a_floor(setting: Setting) -> bool:
+    """Whether a loss cannot come near 0 however well is learned: further terms are added, or its targets are soft.
+
+    The cross-entropy of targets in 0 to 1 has their entropy at the least; a variational auto-encoder has both.
+
+    >>> from evenflow.spec.setting import Output
+    >>> elbo = Output(loss="mse", operations=("sigmoid", "mse_loss", "sub"))
+    >>> has_a_floor(Setting(output=elbo)), has_a_floor(Setting(output=Output(loss="mse", operations=("mse_loss",))))
+    (True, False)
+    """
+    output, target = setting.output, setting.target
+    if output is None:
+        return False
+    places = [place for place, name in enumerate(output.operations) if name.startswith(_NAMED)]
+    behind = output.operations[places[-1] + 1 :] if places else ()
+    soft = target is not None and target.kind in ("real", "probabilities")
+    entropy = "cross_entropy" in output.loss or output.loss == "kl_div"
+    return (soft and entropy) or not {"add", "sub", "rsub"}.isdisjoint(behind)
+
+
+_MORE_THAN_ONE = frozenset(
+    (
+        *(
+            "mm",
+            "bmm",
+            "matmul",
+            "addmm",
+            "baddbmm",
+            "linalg_vector_norm",
+            "norm",
+            "cosine_similarity",
+            "cdist",
+        ),
+        *("add", "mul", "div", "exp", "logsumexp", "maximum", "minimum", "where"),
+    )
+)
+
+
+def is_plain(setting: Setting) -> bool:
+    """Whether the loss is one term that compares each output with its own target, so that its chance is for certain.
+
+    Not where outputs are compared with each other, terms are added or weighted, or a sample has several targets, each
+    with a best constant of its own.
+
+    >>> from evenflow.spec.setting import Output, Target
+    >>> classes = Target(kind="classes", classes=10, shape=(32,))
+    >>> plain = Output(loss="cross_entropy", operations=("log_softmax", "nll_loss"))
+    >>> contrastive = Output(loss="cross_entropy", operations=("mm", "log_softmax", "nll_loss"))
+    >>> [is_plain(Setting(output=one, target=classes)) for one in (plain, contrastive)]
+    [True, False]
+    """
+    output, target = setting.output, setting.target
+    if output is None or target is None or not _MORE_THAN_ONE.isdisjoint(output.operations):
+        return False
+    if has_a_floor(setting):
+        return False
+    own = output.loss in ("cross_entropy", "nll") and target.kind == "classes"
+    return own or math.prod(target.shape[1:]) == 1
 
 
 def entropy_bound(commonest: float, classes: int) -> float:

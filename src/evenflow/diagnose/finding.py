@@ -65,6 +65,7 @@ class Verdict:
         strength: how far the evidence is beyond what the rule asks for, 0 to 1; orders findings of one severity.
         confidence: NaN for the rule's own, as calibrated.
         remedies: empty for the rule's own.
+        alone: what is said behind the message where it follows from no other finding.
         given: whether it was decided before the training began, such as what an optimiser is given: it follows from no
             other finding.
     """
@@ -77,6 +78,7 @@ class Verdict:
     strength: float = 0.5
     confidence: float = float("nan")
     remedies: tuple[str, ...] = ()
+    alone: str = ""
     given: bool = False
 
 

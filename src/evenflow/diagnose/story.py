@@ -137,7 +137,7 @@ def _finding(each: Found, causes: Mapping[str, str]) -> Finding:
         sites=tuple(verdict.sites),
         first_step=None if verdict.first_step is None else int(verdict.first_step),
         evidence={name: _plain(value) for name, value in verdict.evidence.items()},
-        message=_sentence(verdict),
+        message=_sentence(verdict, alone=not way),
         remedies=tuple(verdict.remedies or rule.remedies),
     )
     if not way:
@@ -162,9 +162,9 @@ def _no_fault_of_its_own(finding: Finding, made: Mapping[str, Finding]) -> Findi
     return finding
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: Verdict, *, alone: bool) -> str:
     """The message with a capital letter and a full stop; a name such as layer1.conv at its beginning stays as it is."""
-    text = verdict.message.strip()
+    text = verdict.message.strip() + (verdict.alone if alone else "")
     named = text.startswith(verdict.sites) and not text.partition(" ")[0].isalpha()
     return (text if named else capitalised(text)) + ("" if text.endswith((".", "!", "?")) else ".")
 

@@ -19,7 +19,11 @@ from diagnosed_trainings import (
 )
 from torch import nn
 
+from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError
+from evenflow.record.axes import Run, Site
+from evenflow.record.table import Table
+from evenflow.spec.setting import Output, Setting
 
 RULE = "dead_units"
 
@@ -77,3 +81,19 @@ def test_what_was_not_recorded_is_said():
     case = trained(chain(16, 3, nn.ReLU), sgd(lr=0.1), digits(), steps=12)
     with pytest.raises(MissingError, match="dead_fraction was not recorded"):
         verdict(RULE, without(case, "dead_fraction"))
+
+
+@pytest.mark.parametrize(("further", "expected"), [(True, "risk"), (False, "fault")])
+def test_a_loss_with_a_floor_does_not_tell_what_was_learned(further: bool, expected: str):
+    """The same units and the same fall of the loss, on top of a second term that stays."""
+    site, loss = Site("relu", "activation", 1, 64), Site("batch", "loss", 0, 0)
+    last = Site("last.weight", "weight", 2, 10)
+    rows = []
+    for step in range(100):
+        fall = 2.3 - 0.006 * step
+        rows.append((0, step, loss, "", {"loss": fall}))
+        rows.append((0, step, site, "", {"dead_fraction": 0.95, "zero_fraction": 0.95}))
+        rows.append((0, step, last, "accumulated", {"grad_norm": 1.0}))
+    output = Output(loss="mse", operations=("mse_loss", "add") if further else ("mse_loss",))
+    run = Run("a", facts=Setting(output=output).to_facts())
+    assert severity(RULE, Case(Table.from_rows([run], rows), run)) == expected

@@ -50,7 +50,6 @@ def test_somewhat_too_high_is_told_by_a_twin():
     verdict = judge(case)
     assert verdict is not None
     assert float(verdict.evidence["twin_points"]) >= 10
-    assert judge(without_twins(case)) is None
 
 
 @pytest.mark.parametrize(
@@ -115,3 +114,11 @@ def test_what_grows_with_depth_from_the_start_makes_the_rate_a_risk():
     found = {one.rule: one for one in diagnose(examined(model, digits(4.0), sgd(0.1, 0.9)).table).findings}
     assert found["lr_too_high"].severity == "risk"
     assert found["lr_too_high"].root in ("exploding_activations", "exploding_gradient", "poor_init")
+
+
+@pytest.mark.parametrize(
+    ("rate", "severity"), [(3.0, "fault"), (0.1, None), (0.02, None)], ids=["far too high", "high", "usual"]
+)
+def test_weights_that_steps_have_overwritten_need_no_twin(rate, severity):
+    verdict = judge(examined(cnn(), digits(images=True), sgd(rate, 0.9), steps=80, twins=False))
+    assert (None if verdict is None else verdict.severity) == severity

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from evenflow.diagnose.case import Case, Series
+from evenflow.diagnose.chance import has_a_floor
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import hidden_activations, silent_where_flat
 from evenflow.diagnose.outcome import STUCK, outcome
@@ -47,6 +48,10 @@ def judge(case: Case) -> Verdict | None:
         return None
     if severity is None:
         return None
+    # How much was learned is then not known from the loss, and a layer with units left does some of the work.
+    on_its_way = result.improving and not result.diverged and result.learned >= STUCK
+    if severity == "fault" and on_its_way and share < 1.0 and has_a_floor(case.setting):
+        severity = "risk"
     concerned = min(_MANY, share)
     order = [place for place in np.argsort(-end, kind="stable") if end[place] >= concerned]
     onset = _onset(case, dead, worst, max(_USUAL, 0.9 * share))

@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 
 from evenflow.diagnose.case import Case
+from evenflow.diagnose.chance import is_plain
 from evenflow.diagnose.finding import MissingError, Severity, Verdict
 from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.movement import movement
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import Comparison, compared
+from evenflow.wording import number
 
 FEWEST_STEPS = 50
 """A network may need some steps before its loss moves."""
-ENOUGH_STEPS = 180
-"""Steps after which a training that has learned nothing, at no learning rate, is a risk whatever the reason."""
+ENOUGH_STEPS = 100
+"""Steps after which a training that has learned nothing is a risk whatever the reason."""
 NOTHING = 0.1
 """Share of the way below which nothing was learned, to speak of."""
 STUCK = 0.5
@@ -27,6 +29,8 @@ LONG = 0.5
 """Share of the run that counts as long."""
 REACHES = 1e-4
 """Elasticity of the loss with respect to the weakest layer, over that to the strongest, from which it is reached."""
+NEAR = 0.1
+"""Share of what guessing costs by which a loss may be off it and still be called that."""
 MOVES = 0.1
 """Relative change of the weights over the run from which they moved."""
 
@@ -50,7 +54,7 @@ def judge(case: Case) -> Verdict | None:
         for each in compared(case.setting, name, curve.reference)
     ]
     best = max(twins, key=lambda each: each.points, default=None)
-    return _verdict(curve, since, best, _flows(case))
+    return _verdict(case, curve, since, best, _flows(case))
 
 
 def _flows(case: Case) -> bool | None:
@@ -63,7 +67,7 @@ def _flows(case: Case) -> bool | None:
     return bool(len(path) and path.min() > MOVES)
 
 
-def _verdict(curve: Learning, since: int, best: Comparison | None, flows: bool | None) -> Verdict:
+def _verdict(case: Case, curve: Learning, since: int, best: Comparison | None, flows: bool | None) -> Verdict:
     helped = best is not None and best.clear
     outside = bool(flows) and not helped
     evidence: dict[str, float | int | str] = {
@@ -73,23 +77,26 @@ def _verdict(curve: Learning, since: int, best: Comparison | None, flows: bool |
         "loss_noise": curve.noise,
         "flat_since_step": since,
     }
-    if not math.isnan(curve.chance):
+    if not math.isnan(curve.chance) and is_plain(case.setting):
         evidence["loss_of_a_constant_answer"] = curve.chance
     if best is not None:
         evidence["best_twin_points"] = best.points
-    message = f"the loss has not fallen since step {since}: it began at {curve.start:.3g} and stands at {curve.end:.3g}"
-    if not math.isnan(curve.chance) and curve.learned < NOTHING:
-        message += f", what guessing costs ({curve.chance:.3g})"
+    message = _what(curve, since)
+    if (
+        curve.learned < NOTHING
+        and is_plain(case.setting)
+        and abs(curve.end - curve.chance) < NEAR * curve.chance
+    ):
+        message += f", about what guessing costs ({number(curve.chance, 3)})"
+    alone = ""
     if outside:
-        message += "; every weight gets gradients and moves"
-        if best is None:
-            message += "; whether another learning rate does better, the doctor can try"
-        else:
-            message += (
-                ", and no twin does clearly better: unless another finding explains it, this is not a matter of "
-                "gradient flow but of the labels, the data or what the model can express"
-            )
-    in_vain = curve.learned < NOTHING and best is not None and len(curve.loss) >= ENOUGH_STEPS
+        alone = "; every weight gets gradients and moves" + (
+            "; whether another learning rate does better, the doctor can try"
+            if best is None
+            else ", and no twin does clearly better: this is not a matter of gradient flow but of the labels, the data "
+            "or what the model can express"
+        )
+    in_vain = curve.learned < NOTHING and int(curve.steps[-1] - curve.steps[0]) + 1 >= ENOUGH_STEPS
     severity: Severity = "information" if outside and not in_vain else "risk"
     return Verdict(
         severity=severity,
@@ -97,9 +104,18 @@ def _verdict(curve: Learning, since: int, best: Comparison | None, flows: bool |
         first_step=since,
         evidence=evidence,
         message=message,
+        alone=alone,
         strength=0.2,
         remedies=("look_at_the_data",) if outside else (),
     )
+
+
+def _what(curve: Learning, since: int) -> str:
+    """What the loss did, with the step at which it stopped where it came down before."""
+    start, end = number(curve.start, 3), number(curve.end, 3)
+    if since <= int(curve.steps[0]) or not curve.end < curve.start:
+        return f"the loss has not fallen to speak of: it began at {start} and stands at {end}"
+    return f"the loss fell from {start} to {end} by step {since} and has stood there since"
 
 
 RULE = Rule(

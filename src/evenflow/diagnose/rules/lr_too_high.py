@@ -22,6 +22,7 @@ LARGE_UPDATE = 0.1
 """‖Δw‖ / ‖w‖ of one step: working trainings stay near 1e-3 and rarely pass 3e-2 behind the first steps."""
 HUGE_UPDATE = 0.3
 """Of one step, too: in three such steps nothing is left of what the weights were."""
+_STEPS = 3
 JUMP = 2.0
 """Highest loss over the first one that batch noise does not explain."""
 HIGH_JUMP = 5.0
@@ -94,7 +95,20 @@ def _without_twin(curve: Learning, moved: Movement | None) -> Severity | None:
         return "fault"
     if curve.swing > SWING and not curve.learned >= 0.5 and largest > LARGE_UPDATE:
         return "risk"
+    if _is_overwritten(moved) and not curve.falling and not curve.learned >= LITTLE:
+        return "fault" if curve.end >= curve.reference else "risk"
     return None
+
+
+def _is_overwritten(moved: Movement | None) -> bool:
+    """Whether in three steps and more half of the weights changed so much that nothing is left of what they were.
+
+    By the median over the weights: one that begins at 0, as last layers do on purpose, changes without measure.
+    """
+    if moved is None or not moved.ratio.size:
+        return False
+    known = moved.ratio[np.isfinite(moved.ratio).any(axis=1)]
+    return int(np.sum(np.nanmedian(known, axis=1) >= HUGE_UPDATE)) >= _STEPS
 
 
 def _largest(moved: Movement | None, before: int | None) -> float:
