@@ -14,7 +14,7 @@
 
 enum { LIVE, READING, QUIET, ROOTED, FAULT };
 
-typedef struct {
+typedef struct ear {
     int dimensions; /* what it is tuned to; -1 before */
     int64_t shape[MOST_DIMENSIONS];
     forward_task task;
@@ -26,11 +26,14 @@ typedef struct {
     int64_t *flags;
     PyObject *implementation, *fallback;
     PyObject *ear, *hook, *slow; /* NULL while the site may have several slots */
+    PyObject *hooks;             /* a tensor's hooks, with the one; NULL at first */
+    struct ear *hears;           /* what is in `ear` */
 } tap;
 
 typedef struct {
     const int64_t *flags;
     PyObject *ear, *fallback;
+    const struct ear *hears;
 } reader;
 
 static PyObject *ordered_dict, *minus_one, *home;
@@ -195,8 +198,7 @@ static PyObject *py_hear_gradient(PyObject *module, PyObject *const *given, Py_s
 static PyObject *read_gradient(PyObject *self, PyObject *gradient)
 {
     const reader *one = PyCapsule_GetPointer(self, READER);
-    const ear *by = PyCapsule_GetPointer(one->ear, EAR);
-    if (one->flags[READING] && hear_gradient(by, gradient)) Py_RETURN_NONE;
+    if (one->flags[READING] && hear_gradient(one->hears, gradient)) Py_RETURN_NONE;
     return PyObject_CallFunctionObjArgs(one->fallback, gradient, NULL);
 }
 
@@ -215,8 +217,9 @@ static PyObject *py_reader(PyObject *module, PyObject *given)
     (void)module;
     PyObject *by, *fallback;
     Py_ssize_t flags;
-    if (!PyArg_ParseTuple(given, "OnO:reader", &by, &flags, &fallback) || PyCapsule_GetPointer(by, EAR) == NULL)
-        return NULL;
+    if (!PyArg_ParseTuple(given, "OnO:reader", &by, &flags, &fallback)) return NULL;
+    const ear *hears = PyCapsule_GetPointer(by, EAR);
+    if (hears == NULL) return NULL;
     reader *one = PyMem_Calloc(1, sizeof *one);
     if (one == NULL) return PyErr_NoMemory();
     PyObject *capsule = PyCapsule_New(one, READER, free_reader);
@@ -226,27 +229,39 @@ static PyObject *py_reader(PyObject *module, PyObject *given)
     }
     one->flags = (const int64_t *)flags;
     one->ear = Py_NewRef(by);
+    one->hears = hears;
     one->fallback = Py_NewRef(fallback);
     PyObject *function = PyCFunction_NewEx(&reading, capsule, home);
     Py_DECREF(capsule);
     return function;
 }
 
-/* Have the gradient of a tensor read: what Tensor.register_hook does, without the handle. 0 where it is not plain. */
-static int listen(PyObject *tensor, PyObject *hook)
+/* The hooks of one tensor: a dictionary with this one in it. */
+static PyObject *hooks_with(PyObject *hook)
+{
+    PyObject *hooks = PyObject_CallFunctionObjArgs(ordered_dict, NULL);
+    if (hooks != NULL && PyObject_SetItem(hooks, minus_one, hook) < 0) Py_CLEAR(hooks);
+    return hooks;
+}
+
+/* Have the gradient of a tensor read: what Tensor.register_hook does, without the handle. 0 where it is not plain.
+   `kept` is where the dictionary of the last tensor is, which serves again once that tensor is gone and if nobody has
+   put a hook of his own in. */
+static int listen(PyObject *tensor, PyObject *hook, PyObject **kept)
 {
     int done = 0;
-    PyObject *function = PyObject_GetAttr(tensor, s_grad_fn), *hooks = NULL, *answer = NULL;
+    PyObject *function = PyObject_GetAttr(tensor, s_grad_fn), *answer = NULL;
     if (function != NULL && function != Py_None && is(tensor, s_hooks, Py_None)) {
-        hooks = PyObject_CallFunctionObjArgs(ordered_dict, NULL);
-        if (hooks != NULL && PyObject_SetItem(hooks, minus_one, hook) == 0 &&
-            PyObject_SetAttr(tensor, s_hooks, hooks) == 0) {
+        if (*kept == NULL || Py_REFCNT(*kept) != 1 || PyDict_Size(*kept) != 1) {
+            Py_XDECREF(*kept);
+            *kept = hooks_with(hook);
+        }
+        if (*kept != NULL && PyObject_SetAttr(tensor, s_hooks, *kept) == 0) {
             answer = PyObject_CallMethodObjArgs(function, s_register, tensor, NULL);
             done = answer != NULL;
         }
     }
     Py_XDECREF(function);
-    Py_XDECREF(hooks);
     Py_XDECREF(answer);
     PyErr_Clear();
     return done;
@@ -259,7 +274,10 @@ static PyObject *py_listen(PyObject *module, PyObject *const *given, Py_ssize_t 
         PyErr_SetString(PyExc_TypeError, "listen(tensor, hook) takes 2 arguments");
         return NULL;
     }
-    return PyBool_FromLong(listen(given[0], given[1]));
+    PyObject *hooks = NULL;
+    int done = listen(given[0], given[1], &hooks);
+    Py_XDECREF(hooks);
+    return PyBool_FromLong(done);
 }
 
 static PyObject *call_tap(PyObject *self, PyObject *given, PyObject *options)
@@ -272,13 +290,13 @@ static PyObject *call_tap(PyObject *self, PyObject *given, PyObject *options)
         return PyObject_Call(checkpointed ? one->fallback : one->implementation, given, options);
     }
     PyObject *inputs = PyTuple_GetItem(given, 0);
-    if (!is_tensor(inputs) || (!listen(inputs, one->hook) && is(inputs, s_requires_grad, Py_True)))
+    if (!is_tensor(inputs) || (!listen(inputs, one->hook, &one->hooks) && is(inputs, s_requires_grad, Py_True)))
         return PyObject_Call(one->fallback, given, options);
     one->flags[QUIET]++;
     PyObject *outputs = PyObject_CallFunctionObjArgs(one->implementation, inputs, NULL);
     one->flags[QUIET]--;
     if (outputs == NULL) return NULL;
-    if (one->ear != NULL && !hear(PyCapsule_GetPointer(one->ear, EAR), inputs, outputs)) {
+    if (one->ear != NULL && !hear(one->hears, inputs, outputs)) {
         PyObject *answer = PyObject_CallFunctionObjArgs(one->slow, outputs, inputs, NULL);
         if (answer == NULL && !PyErr_ExceptionMatches(PyExc_Exception)) { /* Ctrl-C is the user's */
             Py_DECREF(outputs);
@@ -297,6 +315,7 @@ static void free_tap(PyObject *capsule)
     Py_XDECREF(one->fallback);
     Py_XDECREF(one->ear);
     Py_XDECREF(one->hook);
+    Py_XDECREF(one->hooks);
     Py_XDECREF(one->slow);
     PyMem_Free(one);
 }
@@ -329,9 +348,9 @@ static PyObject *py_settle(PyObject *module, PyObject *given)
 {
     (void)module;
     PyObject *function, *by, *hook, *slow;
-    if (!PyArg_ParseTuple(given, "OOOO:settle", &function, &by, &hook, &slow) ||
-        PyCapsule_GetPointer(by, EAR) == NULL)
-        return NULL;
+    if (!PyArg_ParseTuple(given, "OOOO:settle", &function, &by, &hook, &slow)) return NULL;
+    ear *hears = PyCapsule_GetPointer(by, EAR);
+    if (hears == NULL) return NULL;
     PyObject *capsule = PyObject_GetAttrString(function, "__self__");
     tap *one = capsule == NULL ? NULL : PyCapsule_GetPointer(capsule, TAP);
     Py_XDECREF(capsule);
@@ -339,7 +358,9 @@ static PyObject *py_settle(PyObject *module, PyObject *given)
     Py_XDECREF(one->ear);
     Py_XDECREF(one->hook);
     Py_XDECREF(one->slow);
+    Py_CLEAR(one->hooks);
     one->ear = Py_NewRef(by);
+    one->hears = hears;
     one->hook = Py_NewRef(hook);
     one->slow = Py_NewRef(slow);
     Py_RETURN_NONE;

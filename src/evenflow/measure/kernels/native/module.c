@@ -184,10 +184,11 @@ static PyObject *py_backward(PyObject *module, PyObject *const *given, Py_ssize_
     Py_RETURN_NONE;
 }
 
+/* Weights from the last one to the first: an optimiser has just written the last, and a forward pass needs the first. */
 static void pass_over(record *list, int64_t number, void (*pass)(record *), int phase)
 {
     for (int64_t i = 0; i < number; i++) {
-        if (pass != NULL) pass(list + i);
+        if (pass != NULL) pass(list + number - 1 - i);
         else chosen->gradient(list + i, phase);
     }
 }
