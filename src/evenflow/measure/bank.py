@@ -89,6 +89,8 @@ class Bank:
         self._windows_at: int = self._windows.ctypes.data
         self._sums_at: int = self.sums.ctypes.data
         self._apart: list[Slot] = []  # those with a tensor of their own
+        self.direct = native is not None and sample is None
+        """Whether all of the step's sums stand in the one array, as the native kernel has left them."""
 
     def add(self, slot: Slot) -> Slot:
         """Give a slot its row."""
@@ -141,30 +143,19 @@ class Bank:
                 torch.maximum(out[_LARGEST], logits.detach().max().to(torch.float64), out=out[_LARGEST])
                 out[5] += 1
 
-    @property
-    def direct(self) -> bool:
-        """Whether all of the step's sums stand in the one array, as the native kernel has left them."""
-        return native is not None and self.sample is None and not self._apart
-
     def move(self, to: int, loss: float, given: float, scale: float) -> int:
         """Count the silent units, put what a step begins with and the sums at an address; the next starts from nothing.
 
         Only if `direct`; the address behind them is returned.
         """
-        native.move_sums(  # pyright: ignore[reportOptionalMemberAccess]
-            to,
-            loss,
-            given,
-            scale,
-            self._sums_at,
-            len(self.slots),
-            SUMS,
-            self._windows_at,
-            len(self._marked),
-            self.window,
-            SILENT,
-        )
+        native.move_sums(to, loss, given, scale, *self.place)  # pyright: ignore[reportOptionalMemberAccess]
         return to + (3 + len(self.slots) * SUMS) * 8
+
+    @property
+    def place(self) -> tuple[int, int, int, int, int, int, int]:
+        """Where the sums are and what is to be worked out of them, as the native kernel asks for it."""
+        marked = len(self._marked)
+        return self._sums_at, len(self.slots), SUMS, self._windows_at, marked, self.window, SILENT
 
     def gather(self) -> NDArray[np.float64]:
         """The sums of the step, of shape (slots, 12); one transfer for each device that is not this one."""
@@ -308,6 +299,7 @@ class Bank:
         if slot.tensor is None or slot.tensor.device != like.device:
             if slot not in self._apart:
                 self._apart.append(slot)
+                self.direct = False
             slot.tensor = torch.zeros(SILENT, dtype=torch.float64, device=like.device)
         return slot.tensor
 

@@ -96,6 +96,19 @@ class Parameters:
         native.move_records(to, self._at, len(self.entries))  # pyright: ignore[reportOptionalMemberAccess]
         return to + self._bytes
 
+    @property
+    def is_even(self) -> bool:
+        """Whether the step can end by `turn`."""
+        return self._is_before and self._updates and not self._others
+
+    def turn(self, to: int, rest: tuple[float, float, float], sums: tuple[int, ...]) -> None:
+        """What the optimiser made of the weights; then the sums of a bank and the figures are put at an address."""
+        self.has_read = self._is_current = self._is_before = False
+        self._rolled = native.turn(self._plain, self._at, self._versions_at, to, *rest, *sums)  # pyright: ignore
+        self._turn += 1
+        if not self._rolled:
+            self._look()
+
     def take_over(self, others: Sequence[Parameters]) -> None:
         """Go on from what groups that held these parameters before have read in this step."""
         unchanged: set[int] = set()

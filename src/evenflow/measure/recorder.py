@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,15 @@ if TYPE_CHECKING:
 
 class ProbeWarning(UserWarning):
     """Something that the probe cannot measure, or that made it stop."""
+
+
+@dataclass(slots=True, eq=False)
+class _Likeness:
+    """What a step has in common with the last one, while nothing but the numbers is new."""
+
+    optimiser: Optimizer  # the only one that counts
+    group: Parameters  # all that are recorded
+    layout: Layout
 
 
 class Recorder:
@@ -136,6 +146,7 @@ class Recorder:
         self._former: list[Parameters] = []
         self._sizes: dict[int, int] = {}  # numbers of parameters that the optimisers step
         self._layout: Layout | None = None
+        self._likeness: _Likeness | None = None
         self._loss: Tensor | float | None = None
         self._scale = math.nan
         self._stepped: set[int] = set()
@@ -270,7 +281,7 @@ class Recorder:
             self._given.append(optimiser)
             self._optimisers[id(optimiser)] = optimiser
             self._groups.clear()
-            self._layout = None
+            self._layout = self._likeness = None
 
     def warn(self, message: str) -> None:
         """Say what cannot be measured."""
@@ -279,7 +290,7 @@ class Recorder:
     # What the taps tell.
 
     def add(self, slot: Slot) -> Slot:
-        self._layout = None
+        self._layout = self._likeness = None
         return self._bank.add(slot)
 
     def begin_pass(self, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
@@ -302,7 +313,7 @@ class Recorder:
         """Whether what runs forward now is to be recorded; a step that is over ends here."""
         if self._flags[READING] and torch._C._current_graph_task_id() < 0:  # one that an error has ended
             self._flags[READING] = 0
-        if not self.on or self._flags[READING] or not torch.is_grad_enabled() or transformed():
+        if not self.on or self._flags[READING] or not _is_grad_enabled() or transformed():
             return False
         if self.model.training:
             self._was_training = True
@@ -374,7 +385,7 @@ class Recorder:
         if not self.on:
             return
         try:
-            if not self.backward:
+            if not self._flags[READING]:
                 self._begin_backward()
             if self._replay is not None and place is not None:
                 self._replay.arrived(place, gradient)
@@ -411,17 +422,17 @@ class Recorder:
     def _begin_backward(self) -> None:
         if transformed():
             raise TypeError("a backward pass inside torch.func is none of the training")
-        self.backward = self._heard = True
+        self._flags[READING] = self._heard = True
         # A callback that is queued by a callback runs behind those of DistributedDataParallel and FSDP.
-        engine = Variable._execution_engine
-        engine.queue_callback(lambda: engine.queue_callback(self._end_backward))
+        _queue_callback(lambda: _queue_callback(self._end_backward))
 
     def _end_backward(self) -> None:
-        self.backward = False
+        self._flags[READING] = 0
         if not self.on:
             return
         try:
-            self._parameters()
+            if not self._groups:
+                self._sort_parameters()
             for key, group in self._groups.items():
                 if key not in self._stepped:  # what comes behind its step is none of this one
                     group.read_gradients("accumulated")
@@ -435,7 +446,10 @@ class Recorder:
 
     def before_step(self, optimiser: Optimizer, closure: bool) -> None:
         try:
-            if not self.on or not self._concerns(optimiser):
+            if not self.on:
+                return
+            like = self._likeness
+            if (like is None or like.optimiser is not optimiser) and not self._concerns(optimiser):
                 return
             if id(optimiser) in self._stepped:  # another step of the same optimiser: the last one is over
                 self._end_step()
@@ -445,7 +459,8 @@ class Recorder:
             if self._sizes.setdefault(id(optimiser), size) != size:  # parameters were added
                 self._sizes[id(optimiser)] = size
                 self._sort_again()
-            group = self._group(optimiser)
+            like = self._likeness
+            group = self._group(optimiser) if like is None else like.group
             if not closure and self._traced.waiting:
                 self._traced.check(self.root_called or bool(self._bank.sums[:, 0].any()))
             ready = not closure and group.ready()
@@ -466,6 +481,9 @@ class Recorder:
                 return
             self.step -= 1
         try:
+            like = self._likeness
+            if like is not None and self.on and like.optimiser is optimiser and self._turn(like):
+                return
             if self.failure is not None or not self._concerns(optimiser):
                 return
             if self.on:
@@ -550,6 +568,7 @@ class Recorder:
         """Sort the parameters anew before they are read next, and keep what this step has brought."""
         self._former += self._groups.values()
         self._groups.clear()
+        self._likeness = None
 
     def _parameters(self) -> Collection[Parameters]:
         if not self._groups:
@@ -597,7 +616,7 @@ class Recorder:
             for group in self._groups.values():
                 self._handles += group.hear_micro_batches(lambda: self.on)
         self._former = []
-        self._layout = None
+        self._layout = self._likeness = None
 
     def _forget_micro_batches(self) -> None:
         for handle in self._handles:
@@ -635,6 +654,41 @@ class Recorder:
                 self.budget.every = self.budget.proposal
         self.step += 1
         self._begin_step(clean)
+        if self.budget is not None:
+            return
+        if clean and self._layout is not None and len(self._given) == len(self._known_optimisers()) == 1:
+            (optimiser,) = self._given
+            if [*self._groups] == [id(optimiser)]:
+                self._likeness = _Likeness(optimiser, self._groups[id(optimiser)], self._layout)
+
+    def _turn(self, like: _Likeness) -> bool:
+        """What `after_step` does where a step is like the last one; False, and nothing is done, where more is new."""
+        group, onlooker = like.group, self.onlooker
+        if (
+            self._looks
+            or not self._heard
+            or not self._bank.direct
+            or self._taps.leaf_hooks
+            or self._traced.graphs
+        ):
+            return False
+        if self._stepped or self._taps.learning or not group.is_even:
+            return False
+        if self._written is not None and self._is_due():
+            return False
+        place = self.history.room(self.step, like.layout, like.layout.size)
+        group.turn(
+            place, (math.nan, 0.0, self._scale) if self._loss is None else self._rest(), self._bank.place
+        )
+        if self._replay is not None:
+            self._replay.forget()
+        self.step = step = self.step + 1
+        self.on = step % self._every == 0
+        self._heard = False
+        self._loss, self._scale = None, math.nan
+        self._flags[FAULT] = 0
+        self._looks = self.on and onlooker is not None and onlooker.due(step)
+        return True
 
     def _flush(self) -> bool:
         """Keep what this step has brought, if it brought anything; whether that has left nothing behind."""
@@ -667,7 +721,7 @@ class Recorder:
                 place = group.move(place)
         else:
             self._gather(layout, groups)
-        if self._written is not None and time.monotonic() >= self._next_writing:
+        if self._written is not None and self._is_due():
             self.write()
         return clean
 
@@ -713,6 +767,9 @@ class Recorder:
             group.figures[:] = merged.figures[start : start + len(group.entries)]
             start += len(group.entries)
 
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._next_writing
+
     def write(self) -> None:
         """Hand over what has not been written yet."""
         if self._written is not None and self.history.unwritten:
@@ -736,4 +793,6 @@ class Recorder:
                     )
 
 
+_is_grad_enabled = torch.is_grad_enabled
+_queue_callback = Variable._execution_engine.queue_callback
 _NONE = Parameters([], np.zeros(FLAGS, dtype=np.int64))

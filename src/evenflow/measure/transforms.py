@@ -10,6 +10,7 @@ from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 
 _inside: Any = _functorch.peek_interpreter_stack
 _stands_for_others: Any = _functorch.is_functorch_wrapped_tensor
+_tracing: Any = torch._C._get_tracing_state
 
 
 def transformed() -> bool:
@@ -18,7 +19,7 @@ def transformed() -> bool:
     >>> transformed(), torch.func.vmap(lambda row: row * transformed())(torch.ones(2)).tolist()
     (False, [1.0, 1.0])
     """
-    return _inside() is not None or torch._C._get_tracing_state() is not None
+    return _inside() is not None or _tracing() is not None
 
 
 def unreadable(tensor: Tensor) -> bool:

@@ -67,6 +67,26 @@ def after(parameters: list[Any], records: int, versions: int, /) -> bool:
     False, and nothing, where a weight does not lie where its record says.
     """
 
+def turn(
+    parameters: list[Any],
+    records: int,
+    versions: int,
+    to: int,
+    loss: float,
+    given: float,
+    scale: float,
+    sums: int,
+    slots: int,
+    width: int,
+    sites: int,
+    number: int,
+    window: int,
+    place: int,
+    /,
+) -> bool:
+    """What ends a step that is like the last one: `after`, whose answer it gives, `move_sums`, and behind these sums
+    `move_records`."""
+
 def silent(sites: int, number: int, window: int, place: int, /) -> None:
     """Count the samples of a step in, and set the shares of units that are dead and flat over the window.
 

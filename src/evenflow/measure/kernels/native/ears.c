@@ -406,6 +406,18 @@ static PyObject *py_before(PyObject *module, PyObject *given)
     return answer < 0 ? NULL : PyBool_FromLong(answer == 0);
 }
 
+int evenflow_after(PyObject *parameters, record *list, int64_t *versions)
+{
+    if (!PyList_Check(parameters)) {
+        PyErr_SetString(PyExc_TypeError, "the parameters of a step are a list");
+        return -1;
+    }
+    int answer = moved(parameters, list, versions);
+    if (answer < 0 || answer & 1) return answer < 0 ? -1 : 0;
+    evenflow_pass(list, PyList_Size(parameters), evenflow_chosen->roll, 0);
+    return 1;
+}
+
 /* after(parameters, records, versions): what the step made of them. False where they lie elsewhere. */
 static PyObject *py_after(PyObject *module, PyObject *given)
 {
@@ -413,11 +425,8 @@ static PyObject *py_after(PyObject *module, PyObject *given)
     PyObject *parameters;
     Py_ssize_t records, versions;
     if (!PyArg_ParseTuple(given, "O!nn:after", &PyList_Type, &parameters, &records, &versions)) return NULL;
-    int answer = moved(parameters, (record *)records, (int64_t *)versions);
-    if (answer < 0) return NULL;
-    if (answer & 1) Py_RETURN_FALSE;
-    evenflow_pass((record *)records, PyList_Size(parameters), evenflow_chosen->roll, 0);
-    Py_RETURN_TRUE;
+    int answer = evenflow_after(parameters, (record *)records, (int64_t *)versions);
+    return answer < 0 ? NULL : PyBool_FromLong(answer);
 }
 
 /* What a gradient is known by: the object, how often it has been written to, where it lies and how it begins. What is

@@ -25,6 +25,9 @@ int evenflow_read_edges(const double *from, edges *bounds);
 void evenflow_pass(record *list, int64_t number, void (*pass)(record *), int phase);
 int evenflow_settled(record *list, int64_t number, int64_t turn);
 
+/* What a step made of the weights: 1, 0 where they lie elsewhere, -1 with an error set. */
+int evenflow_after(PyObject *parameters, record *list, int64_t *versions);
+
 extern PyMethodDef evenflow_ear_methods[];
 int evenflow_start_ears(void);
 

@@ -184,11 +184,10 @@ static PyObject *py_backward(PyObject *module, PyObject *const *given, Py_ssize_
     Py_RETURN_NONE;
 }
 
-/* Weights from the last one to the first: an optimiser has just written the last, and a forward pass needs the first. */
 static void pass_over(record *list, int64_t number, void (*pass)(record *), int phase)
 {
     for (int64_t i = 0; i < number; i++) {
-        if (pass != NULL) pass(list + number - 1 - i);
+        if (pass != NULL) pass(list + i);
         else chosen->gradient(list + i, phase);
     }
 }
@@ -229,6 +228,14 @@ static PyObject *py_reset(PyObject *module, PyObject *const *given, Py_ssize_t n
     Py_RETURN_NONE;
 }
 
+static void move_records(double *to, record *list, int64_t length)
+{
+    enum { FIGURES = PHASES + 3 };
+    for (int64_t i = 0; i < length; i++)
+        memcpy(to + i * FIGURES, &list[i].weight_squares, FIGURES * sizeof *to);
+    reset(list, length);
+}
+
 static PyObject *py_move_records(PyObject *module, PyObject *const *given, Py_ssize_t number)
 {
     double *to;
@@ -238,10 +245,7 @@ static PyObject *py_move_records(PyObject *module, PyObject *const *given, Py_ss
     if (!counted(number, 3, "move_records(to, records, number)") || !address(given[0], &to) ||
         !address(given[1], &list) || !size(given[2], "number", &length))
         return NULL;
-    enum { FIGURES = PHASES + 3 };
-    for (int64_t i = 0; i < length; i++)
-        memcpy(to + i * FIGURES, &list[i].weight_squares, FIGURES * sizeof *to);
-    reset(list, length);
+    move_records(to, list, length);
     Py_RETURN_NONE;
 }
 
@@ -313,15 +317,16 @@ static PyObject *py_silent(PyObject *module, PyObject *const *given, Py_ssize_t 
     Py_RETURN_NONE;
 }
 
-static PyObject *py_move_sums(PyObject *module, PyObject *const *given, Py_ssize_t number)
+enum { MOVES = 11 };
+
+/* The sums of a step, by the arguments of move_sums; returns what lies behind them, or NULL with an error set. */
+static double *move_sums(PyObject *const *given)
 {
     enum { REST = 3 };
     double *to, *sums;
     marked *list;
     int64_t slots, width, length, window, place;
-    (void)module;
-    if (!counted(number, 11, "move_sums(to, loss, given, scale, sums, slots, width, sites, number, window, place)") ||
-        !address(given[0], &to) || !address(given[4], &sums) || !size(given[5], "slots", &slots) ||
+    if (!address(given[0], &to) || !address(given[4], &sums) || !size(given[5], "slots", &slots) ||
         !size(given[6], "width", &width) || !address(given[7], &list) || !size(given[8], "number", &length) ||
         !size(given[9], "window", &window) || !size(given[10], "place", &place))
         return NULL;
@@ -330,7 +335,31 @@ static PyObject *py_move_sums(PyObject *module, PyObject *const *given, Py_ssize
     silent(list, length, window, place);
     memcpy(to, sums, (size_t)(slots * width) * sizeof *to);
     for (int64_t i = 0; i < slots; i++) memset(sums + i * width, 0, (size_t)place * sizeof *sums);
+    return to + slots * width;
+}
+
+static PyObject *py_move_sums(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    static const char usage[] = "move_sums(to, loss, given, scale, sums, slots, width, sites, number, window, place)";
+    (void)module;
+    if (!counted(number, MOVES, usage) || move_sums(given) == NULL) return NULL;
     Py_RETURN_NONE;
+}
+
+/* What ends a step that is like the last one: `after`, `move_sums` and `move_records`. */
+static PyObject *py_turn(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    record *list;
+    int64_t *versions;
+    (void)module;
+    if (!counted(number, 3 + MOVES, "turn(parameters, records, versions, and the arguments of move_sums)") ||
+        !address(given[1], &list) || !address(given[2], &versions))
+        return NULL;
+    int rolled = evenflow_after(given[0], list, versions);
+    double *to = rolled < 0 ? NULL : move_sums(given + 3);
+    if (to == NULL) return NULL;
+    move_records(to, list, PyList_Size(given[0]));
+    return PyBool_FromLong(rolled);
 }
 
 /* The levels of this machine, the best one last. */
@@ -389,6 +418,7 @@ static PyMethodDef methods[] = {
     {"silent", FAST(py_silent), "The shares of units that are dead and flat over their windows."},
     {"move_sums", FAST(py_move_sums), "The same, then the sums of a step to where they are kept, and from 0 again."},
     {"move_records", FAST(py_move_records), "The figures of a step to where they are kept, and from NaN again."},
+    {"turn", FAST(py_turn), "What a step made of the weights, and all figures of the step to where they are kept."},
     {"level", py_level, METH_NOARGS, "Instructions in use: \"avx512\", \"avx2\" or \"baseline\"."},
     {"use", py_use, METH_O, "Switch to a level by name; ValueError where the machine lacks it."},
     {NULL, NULL, 0, NULL},
