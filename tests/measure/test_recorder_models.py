@@ -507,6 +507,46 @@ def test_hooks_of_the_users_own_run_in_their_order():
     assert set(expected) == {"pre", "forward", "tensor"}
 
 
+class Hears(nn.Module):
+    """Puts a hook of its own on a pre-activation, behind the probe's."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.act, self.last = nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2)
+
+    def forward(self, x, heard=None):
+        z = self.first(x)
+        y = self.act(z)
+        if heard is not None:
+            z.register_hook(lambda gradient: heard.append(gradient.norm().item()))
+        return self.last(y)
+
+
+def heard_by_users(*, probed):
+    """What hooks on single pre-activations hear, in steps of two forward passes each, and the steps' losses."""
+    torch.manual_seed(5)
+    model, heard, losses = Hears(), [], []
+    stepper = torch.optim.SGD(model.parameters(), lr=0.1)
+    probe = Probe(model, stepper)
+    if probed:
+        probe.attach()
+    for step in range(6):
+        stepper.zero_grad()
+        first = model(batch(), heard if step in (3, 4) else None)
+        loss = (first + 2 * model(batch(), heard if step == 4 else None)).square().mean()
+        loss.backward()
+        stepper.step()
+        losses.append(loss.item())
+    probe.detach()
+    return heard, losses
+
+
+def test_a_hook_on_one_tensor_hears_no_other():
+    heard, losses = heard_by_users(probed=True)
+    assert len(heard) == 3
+    assert (heard, losses) == heard_by_users(probed=False)
+
+
 def test_a_second_thread_that_infers():
     """Its passes are none of the training's, and do not disturb those."""
     torch.manual_seed(0)

@@ -242,10 +242,16 @@ def test_tracing_the_model_tells_the_probe_nothing(tmp_path):
 
 PARTS = [
     *((bank.Bank, name) for name in ("forward", "backward", "move", "add", "_prepare")),
-    *((parameters.Parameters, name) for name in ("ready", "after", "turn", "read_gradients", "move", "_find")),
+    *(
+        (parameters.Parameters, name)
+        for name in ("ready", "after", "turn", "read_gradients", "move", "_find")
+    ),
     *((taps.Taps, name) for name in ("_called_site", "_placed", "listen", "depth")),
     (history.History, "room"),
-    *((Recorder, name) for name in ("_concerns", "wanted", "_flush", "_turn", "_begin_backward", "_sort_parameters")),
+    *(
+        (Recorder, name)
+        for name in ("_concerns", "wanted", "_flush", "_turn", "_begin_backward", "_sort_parameters")
+    ),
     (taps.Site, "slot"),
 ]
 
