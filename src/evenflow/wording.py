@@ -41,6 +41,30 @@ def number(value: float, digits: int = 2) -> str:
     return f"{mantissa.replace('-', '−')} × 10{raised(int(exponent))}"
 
 
+def exact(value: float) -> str:
+    """A number that somebody wrote, such as a learning rate, as short as it is; others with three significant digits.
+
+    >>> exact(0.3), exact(0.001), exact(3e-5), exact(10.0), exact(1 / 3), exact(2.5e6)
+    ('0.3', '0.001', '3 × 10⁻⁵', '10', '0.333', '2.5 × 10⁶')
+    """
+    text = number(value, 3)
+    mantissa, sign, power = text.partition(" × ")
+    short = f"{value:.2g}"
+    if not math.isfinite(value) or "." not in mantissa or not math.isclose(float(short), value, rel_tol=1e-9):
+        return text
+    return mantissa.rstrip("0").rstrip(".") + sign + power
+
+
+def named(name: str) -> str:
+    """The name of a layer in a sentence, in quotation marks where it could be taken for a number or a word of it.
+
+    >>> named("0"), named("2.weight"), named("input"), named("layer1.conv"), named("fc1")
+    ('"0"', '"2.weight"', '"input"', 'layer1.conv', 'fc1')
+    """
+    plain = name[:1].isalpha() and not name.isalpha()
+    return name if plain or name.startswith('"') else f'"{name}"'
+
+
 def raised(exponent: int) -> str:
     """Digits set high.
 

@@ -11,7 +11,7 @@ from evenflow.diagnose.domain import outside_its_domain
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import nonfinite_loss_step
 from evenflow.diagnose.rule import Rule
-from evenflow.wording import listed
+from evenflow.wording import listed, named
 
 _MODULE = re.compile(r' in "([^"]*)"')
 
@@ -34,9 +34,11 @@ def judge(case: Case) -> Verdict | None:
     ]
     onset = min([*known, int(counts.steps[first])] if first >= 0 else known)
     at = int(np.searchsorted(counts.steps, onset))
-    sites = _named(setting.origin) or _sites(counts.names, broken, at if at < len(broken) else first)
+    sites = _named(setting.origin)
+    if not setting.origin:
+        sites = _sites(counts.names, broken, at if at < len(broken) else first)
     origin = setting.origin.rstrip(".")
-    where = f"of {listed(sites, most=2)}" if sites else "of the loss"
+    where = f"of {listed([named(one) for one in sites], most=2)}" if sites else "of the loss"
     message = (
         f"The first value that is not finite came at step {onset}: {origin}."
         if origin
@@ -85,13 +87,16 @@ def _spoiled_weights(case: Case) -> int | None:
 
 def _named(origin: str) -> tuple[str, ...]:
     found = _MODULE.search(origin)
+    if origin.startswith("input"):
+        return ("input",)
     return (found.group(1),) if found and found.group(1) else ()
 
 
 def _sites(names: tuple[str, ...], broken: np.ndarray, row: int) -> tuple[str, ...]:
     if row < 0:
         return ()
-    return tuple(name for name, bad in zip(names, broken[row], strict=True) if bad and name != "batch")[:3]
+    bad = (name for name, bad in zip(names, broken[row], strict=True) if bad and name != "batch")
+    return tuple(dict.fromkeys(bad))[:3]
 
 
 RULE = Rule(
