@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from evenflow.spec.setting import NAN, Output, Setting, Target
+from evenflow.wording import decimal, exact, number
 
 RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0),
@@ -137,7 +138,7 @@ def squashed_logits(output: Output) -> Mismatch | None:
     why = f"{takes} {again.get(name, 'takes logits')}"
     return Mismatch(
         f"{name} stands between the last layer and {takes}, which {why.removeprefix(takes).strip()}; the loss cannot "
-        f"go below {floor:.3g}",
+        f"go below {number(floor, 3)}",
         certain=True,
         floor=floor,
         remedy="mend_output_layer",
@@ -238,10 +239,17 @@ def out_of_range(output: Output, target: Target) -> Mismatch | None:
     missed = missed_share(target, low, high)
     if not missed > _HARDLY_MISSED:
         return None
-    reach = f"at least {low:g}" if high == math.inf else f"at most {high:g}" if low == -math.inf else None
+    reach = (
+        f"at least {exact(low)}"
+        if high == math.inf
+        else f"at most {exact(high)}"
+        if low == -math.inf
+        else None
+    )
     return Mismatch(
-        f"{activation_name(output)} puts out {reach or f'{low:g} to {high:g}'}, and the targets go from "
-        f"{target.minimum:.3g} to {target.maximum:.3g}: {min(missed, 1.0):.0%} of their variance out of reach",
+        f"{activation_name(output)} puts out {reach or f'{exact(low)} to {exact(high)}'}, and the targets go from "
+        f"{exact(target.minimum)} to {exact(target.maximum)}: "
+        f"{decimal(100 * min(missed, 1.0), 0)} % of their variance out of reach",
         certain=missed > CLEARLY_MISSED,
         missed=missed,
         remedy="mend_output_layer",

@@ -16,7 +16,7 @@ from evenflow.diagnose.layers import matrices
 from evenflow.diagnose.outcome import outcome
 from evenflow.diagnose.trends import Line, decades, line
 from evenflow.spec.setting import Recurrence
-from evenflow.wording import number
+from evenflow.wording import named, number
 
 _AT_START = 8.0
 """Decades from the last time step to the first: below the rounding of single precision, 10⁻⁷, beside what the last step
@@ -46,9 +46,9 @@ def through_time(case: Case) -> Verdict | None:
         severity="fault",
         sites=tuple(one.name for _, one in sorted(fading, key=lambda pair: -pair[0].rise)),
         message=(
-            f"The gradient shrinks {number(10**trend.slope)} times per time step on its way back through {worst.name}, "
-            f"{number(10**trend.rise)} from the last of {len(worst.gradient)} steps to the first and still "
-            f"{number(10**end.rise)} at the end of the trial, and {result.words}."
+            f"The gradient shrinks {number(10**trend.slope)} times per time step on its way back through "
+            f"{named(worst.name)}, {number(10**trend.rise)} from the last of {len(worst.gradient)} steps to the first "
+            f"and still {number(10**end.rise)} at the end of the trial, and {result.words}."
         ),
         evidence={
             "time_steps": len(worst.gradient),

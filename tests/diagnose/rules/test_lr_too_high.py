@@ -79,7 +79,7 @@ def test_loss_alone_is_enough_for_a_divergence():
     loss = [2.3 + 0.01 * step for step in range(20)] + [math.nan]
     verdict = judge(curve(loss))
     assert verdict is not None
-    assert verdict.message == "the loss began at 2.3 and was not finite at step 20"
+    assert verdict.message == "the loss began at 2.30 and was not finite at step 20"
 
 
 def swinging(*, jump: float, swing: float, falls: float = 0.0) -> tuple[float, ...]:

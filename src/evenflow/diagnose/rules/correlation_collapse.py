@@ -13,7 +13,7 @@ from evenflow.diagnose.outcome import outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import LEAST_POINTS, Line, Vector, decades, line, middle, outer
 from evenflow.diagnose.twins import compared
-from evenflow.wording import number
+from evenflow.wording import named, number
 
 _SAME = -1.5
 """Decades of 1 − cosine: below 0.03 two samples differ by less than a quarter of their length."""
@@ -78,7 +78,7 @@ def judge(case: Case) -> Verdict | None:
         severity="risk" if learns else "fault",
         sites=tuple(reversed(found.names[found.place :]))[:8],
         message=(
-            f"From {found.names[found.place]} on all samples look the same: the cosine between two is "
+            f"From {named(found.names[found.place])} on all samples look the same: the cosine between two is "
             f"{number(1 - 10**found.last, 4)} in the last layers and {number(1 - 10**found.first, 2)} in the first, "
             f"and {result.words}."
         ),

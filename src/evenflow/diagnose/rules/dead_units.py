@@ -13,7 +13,7 @@ from evenflow.diagnose.layers import hidden_activations, silent_where_flat
 from evenflow.diagnose.outcome import STUCK, outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, middle, since
-from evenflow.wording import decimal, number
+from evenflow.wording import decimal, named, number
 
 _NEARLY_ALL = 0.9
 """Share of a layer's units; deep ReLU networks are born with a quarter to a half, and train well."""
@@ -60,8 +60,8 @@ def judge(case: Case) -> Verdict | None:
         severity=severity,
         sites=tuple(dead.names[place] for place in order[:8]),
         message=(
-            f"{decimal(100 * share, 0)} % of the {dead.sites[worst].units} units of {dead.names[worst]} are silent for "
-            f"every sample, {'from the start' if born else f'since step {onset}'}"
+            f"{decimal(100 * share, 0)} % of the {dead.sites[worst].units} units of {named(dead.names[worst])} are "
+            f"silent for every sample, {'from the start' if born else f'since step {onset}'}"
             + (f", and {result.words}." if severity == "fault" else "; the others do the work.")
         ),
         evidence={

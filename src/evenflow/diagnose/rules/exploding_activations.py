@@ -14,7 +14,7 @@ from evenflow.diagnose.outcome import Outcome, outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, decades, line
 from evenflow.diagnose.twins import compared
-from evenflow.wording import number
+from evenflow.wording import named, number
 
 _DECADES = 1.5
 """Growth over depth: a residual stream grows like the square root of the depth, 1 decade in 100 blocks."""
@@ -87,8 +87,8 @@ def _overflow(case: Case) -> Verdict | None:
         severity="fault",
         sites=(site,),
         message=(
-            f"The signals grow {number(10**growth)} times from the inputs to {site}, to {number(operand)} before the "
-            f"first step, and overflow there."
+            f"The signals grow {number(10**growth)} times from the inputs to {named(site)}, to {number(operand)} "
+            f"before the first step, and overflow there."
         ),
         evidence={"growth_decades": growth, "largest_operand": operand, "largest_input": inputs},
         first_step=int(case.steps[0]),
@@ -119,9 +119,9 @@ def _over_few_layers(case: Case, signal: Series, start: Vector, result: Outcome)
         severity="fault",
         sites=(signal.names[top],),
         message=(
-            f"The activations grow {number(10**growth)} times from the inputs to {signal.names[top]}; before the "
-            f"first step the loss is {number(result.start, 3)}, {number(result.absurd_start)} times that of a guess, "
-            f"and {result.words}."
+            f"The activations grow {number(10**growth)} times from the inputs to {named(signal.names[top])}; before "
+            f"the first step the loss is {number(result.start, 3)}, {number(result.absurd_start)} times that of a "
+            f"guess, and {result.words}."
         ),
         evidence={
             "growth_decades": growth,
@@ -150,7 +150,7 @@ def _over_depth(signal: Series, start: Vector, result: Outcome) -> Verdict | Non
         sites=tuple(reversed(signal.names[max(top - 2, 0) : top + 1])),
         message=(
             f"The activations grow {number(10**trend.slope)} times per layer, to {number(10 ** start[top])} in "
-            f"{signal.names[top]} before the first step, and {result.words}."
+            f"{named(signal.names[top])} before the first step, and {result.words}."
         ),
         evidence={
             "factor_per_layer": 10**trend.slope,
@@ -188,8 +188,8 @@ def _over_time(signal: Series, start: Vector, result: Outcome) -> Verdict | None
         severity="fault",
         sites=tuple(signal.names[place] for place in order),
         message=(
-            f"The activations of {signal.names[worst]} have grown {number(10 ** top[worst])} times since the start, "
-            f"a thousand times by step {onset}, and {result.words}."
+            f"The activations of {named(signal.names[worst])} have grown {number(10 ** top[worst])} times since the "
+            f"start, a thousand times by step {onset}, and {result.words}."
         ),
         evidence={
             "growth_decades": float(top[worst]),

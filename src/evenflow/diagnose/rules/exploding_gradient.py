@@ -12,7 +12,7 @@ from evenflow.diagnose.layers import Matrices, matrices
 from evenflow.diagnose.outcome import Outcome, outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Line, beginning, decades, line
-from evenflow.wording import number
+from evenflow.wording import named, number
 
 _DECADES = 2.0
 """Total growth over depth: a pre-norm Transformer of 100 blocks has 1, BatchNorm with ReLU at depth 20 has 1.4."""
@@ -50,7 +50,7 @@ def _over_depth(case: Case, found: Matrices, result: Outcome) -> Verdict | None:
         sites=names[: max(len(names) // 3, 1)][:8],
         message=(
             f"The {kind} that flows back grows {number(10**-trend.slope)} times per layer, {number(10**-trend.rise)} "
-            f"times from the last layer to {names[0]}, and {result.words}."
+            f"times from the last layer to {named(names[0])}, and {result.words}."
         ),
         evidence={
             "decades_per_layer": -trend.slope,
@@ -100,7 +100,7 @@ def _over_time(found: Matrices, result: Outcome) -> Verdict | None:
         sites=sites,
         message=(
             f"The gradient grew from {number(10**start)} to {number(10**top)}, beyond all measure from step {onset} "
-            f"on and most in {sites[0]}, and {result.words}."
+            f"on and most in {named(sites[0])}, and {result.words}."
         ),
         evidence={
             "gradient_at_start": 10**start,

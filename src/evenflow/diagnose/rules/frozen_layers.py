@@ -19,6 +19,7 @@ from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.stillness import CAUSES, Cause, Still, still_weights
 from evenflow.diagnose.twins import Comparison, compared
 from evenflow.spec.setting import Parameter
+from evenflow.wording import listed, named
 
 WELL = 0.9
 """Share of the way from which on nothing can be ten points better."""
@@ -164,8 +165,7 @@ def _verdict(
         "share_of_entries_still": _share(found, weights),
         "share_learned": learned,
     }
-    named = ", ".join(sites[:SHOWN]) + (f" and {len(sites) - SHOWN} more" if len(sites) > SHOWN else "")
-    message = f"nothing moves {named}: {_WORDS[worst]}"
+    message = f"nothing moves {listed([named(one) for one in sites], most=SHOWN)}: {_WORDS[worst]}"
     if twin is not None:
         evidence["twin_points"] = twin.points
         if twin.clear:

@@ -17,6 +17,7 @@ from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.movement import Movement, movement
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import CLEARLY, Comparison, compared
+from evenflow.wording import exact, named, number
 
 LARGE_UPDATE = 0.1
 """‖Δw‖ / ‖w‖ of one step: working trainings stay near 1e-3 and rarely pass 3e-2 behind the first steps."""
@@ -151,21 +152,22 @@ def _verdict(
 
 
 def _message(curve: Learning, moved: Movement | None, lower: Comparison | None, first: int) -> str:
+    start, end = number(curve.start, 3), number(curve.end, 3)
     if curve.nonfinite_step is not None:
-        what = f"the loss began at {curve.start:.3g} and was not finite at step {curve.nonfinite_step}"
+        what = f"the loss began at {start} and was not finite at step {curve.nonfinite_step}"
     elif curve.diverged:
-        what = f"the loss ran away from {curve.start:.3g} to {curve.end:.3g}, for good from step {first}"
+        what = f"the loss ran away from {start} to {end}, for good from step {first}"
     elif curve.overshoot > JUMP:
         highest = curve.overshoot * curve.start
-        what = f"the loss jumped from {curve.start:.3g} to {highest:.3g} and ended at {curve.end:.3g}"
+        what = f"the loss jumped from {start} to {number(highest, 3)} and ended at {end}"
     else:
-        what = f"the loss went from {curve.start:.3g} to {curve.end:.3g} in steps that are too large"
+        what = f"the loss went from {start} to {end} in steps that are too large"
     largest = _largest(moved, curve.first_divergence)
     if largest > LARGE_UPDATE and moved is not None:
-        what += f"; one step changed {moved.fastest(1)[0]} by {largest:.2g} of its size"
+        what += f"; one step changed {named(moved.fastest(1)[0])} by {number(largest)} of its size"
     if lower is not None and lower.clear:
         points = f"{lower.points:.0f} points better"
-        what += f"; with {lower.trial.factor:g} times the learning rate the same training is {points}"
+        what += f"; with {exact(lower.trial.factor)} times the learning rate the same training is {points}"
     return what
 
 

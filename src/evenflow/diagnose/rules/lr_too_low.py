@@ -18,6 +18,7 @@ from evenflow.diagnose.movement import Movement, elasticity, movement
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import Comparison, compared, own_trial
 from evenflow.spec.setting import Setting
+from evenflow.wording import exact, number
 
 LITTLE = 0.25
 """Share of the way that counts as hardly learned; a training beyond it is slow at the worst."""
@@ -98,15 +99,15 @@ def _verdict(
         evidence["learning_rate"] = max(rates)
     steps = int(len(moved.steps) * moved.stride)
     message = (
-        f"in {steps} steps no weight changed by more than {path:.2g} of its size, and the loss went from "
-        f"{curve.start:.3g} to {curve.end:.3g}"
+        f"in {steps} steps no weight changed by more than {number(path)} of its size, and the loss went from "
+        f"{number(curve.start, 3)} to {number(curve.end, 3)}"
     )
     if best is not None:
         evidence["twin_factor"], evidence["twin_points"] = best.trial.factor, best.points
         if best.clear:
             message += (
-                f"; with {best.trial.factor:g} times the learning rate the same training is {best.points:.0f} points "
-                "better"
+                f"; with {exact(best.trial.factor)} times the learning rate the same training is {best.points:.0f} "
+                "points better"
             )
     if case.setting.assumed:
         message += ASSUMED

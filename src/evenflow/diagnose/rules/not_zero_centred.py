@@ -10,7 +10,7 @@ from evenflow.diagnose.layers import hidden_activations, two_sided
 from evenflow.diagnose.outcome import outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import beginning
-from evenflow.wording import decimal, number
+from evenflow.wording import decimal, named, number
 
 _OFF_CENTRE = 0.9
 """|mean| over root mean square; rectified normal variables have 0.56, a sigmoid around 0 has 0.97."""
@@ -32,7 +32,7 @@ def judge(case: Case) -> Verdict | None:
         severity="information",
         sites=tuple(mean.names[place] for place in off[:8]),
         message=(
-            f"The activations of {mean.names[worst]} lie around {number(float(centre[worst]))}, not around 0 "
+            f"The activations of {named(mean.names[worst])} lie around {number(float(centre[worst]))}, not around 0 "
             f"({decimal(100 * float(share[worst]), 0)} % of their size is their mean): every unit behind them sees "
             "inputs of one sign, and its weights can only rise or fall together."
         ),

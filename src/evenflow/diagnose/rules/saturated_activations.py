@@ -11,7 +11,7 @@ from evenflow.diagnose.learning import learning
 from evenflow.diagnose.outcome import POOR, Outcome, outcome
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import beginning, middle, since
-from evenflow.wording import decimal, number
+from evenflow.wording import decimal, named, number
 
 _MOST = 0.5
 """Share of the entries of a layer that are flat; a trained tanh layer that works has a tenth."""
@@ -87,7 +87,7 @@ def _held_up(case: Case, result: Outcome) -> bool:
 
 
 def _how(flat: Series, place: int, share: float) -> str:
-    name = flat.names[place]
+    name = named(flat.names[place])
     if flat.sites[place].kind == "output":
         return f"the state of {name} has a root mean square of {number(share)}, of 1 at most"
     return f"{decimal(100 * share, 0)} % of what {name} puts out lies where it is flat"

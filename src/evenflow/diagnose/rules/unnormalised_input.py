@@ -19,6 +19,7 @@ from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import Comparison, compared
 from evenflow.spec.setting import Input, Setting
+from evenflow.wording import exact, number
 
 LARGE = 5.0
 """Deviation, or mean, of all entries beyond which the first signal leaves what initialisations are made for."""
@@ -58,18 +59,18 @@ def distance(given: Input) -> Distance:
     >>> distance(pixels).what
     'entries with mean 33 and standard deviation 78'
     """
-    entries = f"entries with mean {given.mean:.3g} and standard deviation {given.std:.3g}"
+    entries = f"entries with mean {exact(given.mean)} and standard deviation {exact(given.std)}"
     square = math.hypot(given.mean, given.std)
     found = [
         Distance(max(abs(given.mean), given.std) / LARGE, entries),
         Distance(TINY / square if square > 0.0 else 0.0, entries),
         Distance(
             given.offset / OFFSET,
-            f"a mean that is {given.offset:.3g} times as large as the spread around it",
+            f"a mean that is {exact(given.offset)} times as large as the spread around it",
         ),
         Distance(
             given.feature_spread / SPREAD,
-            f"features whose standard deviations differ by a factor of {given.feature_spread:.3g}",
+            f"features whose standard deviations differ by a factor of {exact(given.feature_spread)}",
         ),
     ]
     return max(
@@ -176,7 +177,7 @@ def _verdict(
         else:
             message += "; on standardised inputs the same training is no better, so it does no harm here"
     elif severity == "fault":
-        message += f", and the loss went from {curve.start:.3g} to {curve.end:.3g} only"
+        message += f", and the loss went from {number(curve.start, 3)} to {number(curve.end, 3)} only"
     first = (setting.layers[0].name,) if setting.layers else ()
     return Verdict(
         severity=severity,

@@ -13,7 +13,7 @@ from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.rules.correlation_collapse import collapse
 from evenflow.diagnose.through_time import through_time
 from evenflow.diagnose.trends import LEAST_POINTS, Line, Vector, decades, line, outer
-from evenflow.wording import number
+from evenflow.wording import named, number
 
 _DECADES = 1.5
 """Total fall over the depth below which every deep network lies by its widths and its first batches."""
@@ -136,9 +136,9 @@ def _how(found: Matrices, flow: Flow) -> str:
     if flow.vanishes and flow.line is not None:
         return (
             f"The gradient shrinks {number(10**flow.line.slope)} times per layer on its way back, "
-            f"{number(10**-flow.line.rise)} from end to end, with hardly anything left in {weakest}"
+            f"to {number(10**-flow.line.rise)} of itself from end to end, with hardly anything left in {named(weakest)}"
         )
-    return f"Changing all of {weakest} would move the loss by {number(10**flow.first)} of itself only"
+    return f"Changing all of {named(weakest)} would move the loss by {number(10**flow.first)} of itself only"
 
 
 def _weakest(found: Matrices, flow: Flow) -> tuple[str, ...]:
