@@ -156,6 +156,8 @@ class Recorder:
         self._written = written
         self._next_writing = 0.0
         self._ranks = ranks
+        self.stopped: list[Callable[[], None]] = []
+        """Called when the recording ends, by itself or because it was told to."""
 
     @property
     def every(self) -> int:
@@ -232,6 +234,8 @@ class Recorder:
             stack.callback(self._forget_micro_batches)
             stack.callback(self._taps.detach)
             stack.callback(clock.unwatch, self)
+            for call in self.stopped:
+                stack.callback(call)
         for slot in self._bank.slots:
             slot.hook = None
 

@@ -18,6 +18,24 @@ from torch.amp.grad_scaler import GradScaler
 
 _plain_backward = torch.autograd.backward
 _plain_scale = GradScaler.scale
+_listeners: list[Losses] = []
+
+
+@wraps(_plain_backward)
+def _backward(tensors: Any, grad_tensors: Any = None, *arguments: Any, **options: Any) -> None:
+    if grad_tensors is None:
+        for listener in tuple(_listeners):
+            listener.begun(tensors)
+    _plain_backward(tensors, grad_tensors, *arguments, **options)
+
+
+@wraps(_plain_scale)
+def _scale(scaler: GradScaler, outputs: Any) -> Any:
+    scaled = _plain_scale(scaler, outputs)
+    if isinstance(outputs, Tensor):
+        for listener in _listeners:
+            listener.scaled(scaled, outputs)
+    return scaled
 
 
 class Losses:
@@ -37,27 +55,18 @@ class Losses:
 
     def attach(self) -> None:
         """Begin to listen."""
-
-        @wraps(_plain_backward)
-        def backward(tensors: Any, grad_tensors: Any = None, *arguments: Any, **options: Any) -> None:
-            if grad_tensors is None:
-                self._begun(tensors)
-            _plain_backward(tensors, grad_tensors, *arguments, **options)
-
-        @wraps(_plain_scale)
-        def scale(scaler: GradScaler, outputs: Any) -> Any:
-            scaled = _plain_scale(scaler, outputs)
-            if isinstance(outputs, Tensor):
-                self._scaled = weakref.ref(scaled), outputs.detach()  # its graph is not ours to keep
-            return scaled
-
-        torch.autograd.backward = backward
-        GradScaler.scale = scale  # pyright: ignore[reportAttributeAccessIssue]
+        if not _listeners:
+            torch.autograd.backward = _backward
+            GradScaler.scale = _scale  # pyright: ignore[reportAttributeAccessIssue]
+        _listeners.append(self)
 
     def detach(self) -> None:
-        """Listen no more."""
-        torch.autograd.backward = _plain_backward
-        GradScaler.scale = _plain_scale
+        """Listen no more; the last one leaves torch as it was."""
+        if self in _listeners:
+            _listeners.remove(self)
+            if not _listeners:
+                torch.autograd.backward = _plain_backward
+                GradScaler.scale = _plain_scale
         self._scaled = self._total = None
 
     def taken(self, optimiser: object) -> Tensor | None:
@@ -68,7 +77,12 @@ class Losses:
         self._taken.add(id(optimiser))
         return self._total
 
-    def _begun(self, tensors: Tensor | Sequence[Tensor]) -> None:
+    def scaled(self, scaled: Tensor, loss: Tensor) -> None:
+        """A loss scale was multiplied in."""
+        self._scaled = weakref.ref(scaled), loss.detach()  # its graph is not ours to keep
+
+    def begun(self, tensors: Tensor | Sequence[Tensor]) -> None:
+        """A backward pass begins at these tensors."""
         for tensor in (tensors,) if isinstance(tensors, Tensor) else tensors:
             if not isinstance(tensor, Tensor) or tensor.numel() != 1 or tensor.is_complex():
                 continue

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import cached_property
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -28,6 +31,9 @@ from evenflow.record.store import Store
 from evenflow.record.table import Table
 from evenflow.spec.setting import Setting
 from evenflow.watch.book import Book, free_key
+from evenflow.watch.own_loss import OwnLoss
+from evenflow.watch.source import source_of
+from evenflow.wording import listed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -138,9 +144,11 @@ class Probe:
             nonfinite=nonfinite,
             ranks=self._ranks,
         )
+        self._own_loss = OwnLoss(self._recorder)
         self._name = name
         self._run_number: int | None = None
-        self._attached = False
+        self._begun = time.time()
+        self._attached = self._told = False
 
     def __enter__(self) -> Probe:
         return self.attach()
@@ -172,11 +180,14 @@ class Probe:
                     f'another probe listens to "{taken[0]}" and {len(taken) - 1} more modules of this '
                     f"{type(self.model).__name__}: their forward signals are recorded there only"
                 )
+            if not self._told:
+                self._own_loss.attach()
             self._listen()
         return self
 
     def _listen(self) -> None:
         """Attach where nothing of the model runs, or the one call on the way has not begun."""
+        self._begun = time.time()
         self._recorder.attach()
         self._attached = True
 
@@ -202,10 +213,24 @@ class Probe:
     def _say_what_is_missing(self) -> None:
         """Warn where the user's patterns have chosen nothing in a training that went on."""
         recorder = self._recorder
-        if self._sites is not None and recorder.failure is None and recorder.step and not len(self.table):
-            _warn(
-                f"nothing was recorded in {recorder.step} steps: sites={self._sites!r} names no site of this model"
-            )
+        if self._sites is not None and recorder.failure is None and recorder.step and not self._has_sites:
+            _warn(f"nothing of the model was recorded in {recorder.step} steps: {self.no_such_sites}")
+
+    @property
+    def no_such_sites(self) -> str:
+        """What is said of patterns that name nothing; "" where they name something, or nothing was recorded yet."""
+        if self._sites is None or not self._recorder.history.steps or self._has_sites:
+            return ""
+        names = [name for name, _ in self.model.named_parameters()]
+        return (
+            f"sites={self._sites!r} names no site of this {type(self.model).__name__}, which has "
+            f"{listed(names, most=5)}"
+        )
+
+    @property
+    def _has_sites(self) -> bool:
+        """Whether something of the model was recorded, and not what goes in and comes out alone."""
+        return any(site.kind not in ("loss", "input") for site in self.latest.sites)
 
     @property
     def table(self) -> Table:
@@ -262,7 +287,12 @@ class Probe:
         return self._recorder.origin
 
     def loss(self, value: Tensor | float) -> None:
-        """Record the loss of the step that is under way."""
+        """Record the loss of the step that is under way.
+
+        Left out, it is the scalar that `backward` is called of; of several in a step, their sum.
+        """
+        self._told = True
+        self._own_loss.detach()
         self._recorder.loss(value)
 
     def plot(self, *, columns: int = 2, theme: str = "light") -> go.Figure:
@@ -292,7 +322,15 @@ class Probe:
 
     def _setting_facts(self) -> dict[str, object]:
         setting = self.setting
-        return {} if setting == Setting() else setting.to_facts()
+        return {} if setting == Setting() else {**setting.to_facts(), "about": self._about}
+
+    @cached_property
+    def _about(self) -> dict[str, object]:
+        """What is recorded, since when, and where its source is."""
+        file, line = source_of(self.model)
+        place = {"file": file, "line": line} if file else {}
+        begun = datetime.fromtimestamp(self._begun).strftime("%Y-%m-%d %H:%M")
+        return {"model": type(self.model).__name__, "begun": begun, **place}
 
     def _with_setting(self, table: Table) -> Table:
         facts = self._setting_facts()
