@@ -335,3 +335,14 @@ def test_models_that_share_an_optimiser():
     found = models_of(sgd)
     assert len(found) == 2
     assert all([model] in found for model in (encoder, decoder))
+
+
+@pytest.mark.parametrize(("sites", "said"), [("lyer.*", True), ("0.*", False)])
+def test_a_pattern_that_names_nothing_is_said_while_the_script_runs(watched, sites, said):
+    script = (
+        HEAD
+        + "model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())\ntrain(model, SGD(model.parameters(), 0.1))\n"
+    )
+    _, error = watched(script, sites=[sites])
+    line = "evenflow: --sites ['lyer.*'] names no site of this Sequential, which has 0.weight and 0.bias"
+    assert (line in error) == said

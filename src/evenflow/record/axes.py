@@ -61,7 +61,7 @@ class Site:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """One network in training, or one prediction.
 
@@ -83,6 +83,17 @@ class Run:
     steps_done: int = 0
     facts: Mapping[str, object] = field(default_factory=dict)
     source: str = "measured"
+
+    def __repr__(self) -> str:
+        """Facts, which can be long, by their names alone.
+
+        >>> Run("train", status="finished", steps_done=199, facts={"setting": {"layers": [1, 2, 3]}})
+        Run('train', seed=0, fields={}, status='finished', steps_done=199, facts=(setting), source='measured')
+        """
+        return (
+            f"Run({self.key!r}, seed={self.seed}, fields={dict(self.fields)!r}, status={self.status!r}, "
+            f"steps_done={self.steps_done}, facts=({', '.join(self.facts)}), source={self.source!r})"
+        )
 
 
 SITE_COLUMNS = ("name", "kind", "depth", "units")

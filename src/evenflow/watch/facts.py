@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -37,6 +37,40 @@ def _facts(table: Table) -> Iterator[str]:
     finding = worst(layers)
     if finding:
         yield finding
+
+
+def line_of(parts: Sequence[str], said: Sequence[str], width: int) -> str:
+    """The parts in one line of so many columns; what does not fit is left out, the least important first.
+
+    A finding and the loss stay to the last, then the step; the cost of the probe and the speed go first.
+
+    >>> said = ["loss 2.3", "first/last gradient −5.1 decades", "gradient 0.1", "ZERO GRADIENT in a"]
+    >>> line_of(["", "step 7", "90 steps/s", *said, "probe 2.1 %"], said, 100)
+    'evenflow: step 7 · loss 2.3 · first/last gradient −5.1 decades · gradient 0.1 · ZERO GRADIENT in a'
+    >>> line_of(["", "step 7", "90 steps/s", *said, "probe 2.1 %"], said, 60)
+    'evenflow: step 7 · loss 2.3 · ZERO GRADIENT in a'
+    """
+    left = [part for part in parts if part]
+    finding = [part for part in said if part.isascii() and part.split(" in ")[0].isupper()]
+    order = [
+        *(part for part in left if part.startswith("probe ")),
+        *(part for part in left if part.endswith("steps/s")),
+        *(part for part in said if part.startswith("gradient ")),
+        *(part for part in said if part.startswith("first/last")),
+        *(part for part in left if part.startswith("step ")),
+        *(part for part in left if part not in said),
+        *(part for part in said if part not in finding),
+    ]
+    for unneeded in order:
+        if len(_joined(left)) <= width:
+            break
+        if unneeded in left and len(left) > 1:
+            left.remove(unneeded)
+    return _joined(left)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "evenflow: " + " · ".join(parts)
 
 
 def worst(layers: FlowLayers) -> str:

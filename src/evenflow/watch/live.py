@@ -64,6 +64,17 @@ class Live:
         wait = _REDRAWN if self._terminal and not self._inside else _WHOLE
         return time.monotonic() - self._last >= wait and os.getpid() == self._process
 
+    @property
+    def width(self) -> int:
+        """Columns that a line may have; no end to them where stderr is no terminal."""
+        if not self._terminal:
+            return sys.maxsize
+        try:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        except (OSError, ValueError):
+            columns = 80
+        return (columns or 80) - 1  # a terminal that does not know its size says 0
+
     def show(self, line: str) -> None:
         """Show a line in place of the last one."""
         self._last = time.monotonic()
@@ -102,14 +113,9 @@ class Live:
             with suppress(OSError, ValueError):
                 _plainly(sys.stderr, _WIPE)
 
-    @staticmethod
-    def _cut(line: str) -> str:
-        try:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
-        except (OSError, ValueError):
-            width = 80
-        width = width or 80  # a terminal that does not know its size says 0
-        return line if len(line) < width else f"{line[: max(width - 2, 1)]}…"
+    def _cut(self, line: str) -> str:
+        width = self.width
+        return line if len(line) <= width else f"{line[: max(width - 1, 1)]}…"
 
 
 def _plainly(stream: TextIO, text: str) -> None:

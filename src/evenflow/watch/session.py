@@ -23,13 +23,17 @@ from evenflow.measure import clock
 from evenflow.measure.sites import stepped_by
 from evenflow.watch.book import Book, Shelf
 from evenflow.watch.discovery import models_of, when_called
-from evenflow.watch.facts import facts
+from evenflow.watch.facts import facts, line_of
 from evenflow.watch.live import Live
 from evenflow.watch.losses import Losses
 from evenflow.watch.news import News
 from evenflow.watch.probe import Probe
 from evenflow.watch.settings import Settings
 from evenflow.watch.summary import Ended, ended
+from evenflow.wording import decimal, number
+
+_SITES_ARE_KNOWN = 2
+"""Steps after which a pattern of sites that names nothing can be told: the first one is recorded and over."""
 
 
 class _Run:
@@ -135,6 +139,8 @@ class Session:
                 if loss is not None:
                     run.probe.loss(loss)
                 run.steps += optimiser is run.optimisers[0]
+                if run.steps == _SITES_ARE_KNOWN and self._settings.sites and run.probe.no_such_sites:
+                    self._say(run.probe.no_such_sites.replace("sites=", "--sites ", 1))
                 if self._live.due:
                     self._show()
                 if run.news.due(run.steps) and not self._settings.quiet:
@@ -234,14 +240,11 @@ class Session:
         steps, before = run.shown
         now = time.monotonic()
         run.shown = (run.steps, now)
-        parts = [f"step {run.steps:,}", f"{(run.steps - steps) / (now - before):.3g} steps/s"]
-        if len(self._runs) > 1:
-            parts.insert(0, type(run.probe.model).__name__)
+        rate = f"{number((run.steps - steps) / (now - before), 3)} steps/s"
+        model = type(run.probe.model).__name__ if len(self._runs) > 1 else ""
         share = run.probe.cost
-        parts += said
-        if not math.isnan(share):
-            parts.append(f"probe {share:.1%}")
-        self._live.show("evenflow: " + " · ".join(parts))
+        cost = "" if math.isnan(share) else f"probe {decimal(100 * share, 1)} %"
+        self._live.show(line_of([model, f"step {run.steps:,}", rate, *said, cost], said, self._live.width))
 
     def _tell(self, run: _Run, probe: Probe) -> None:
         """A line for every finding that is new."""
