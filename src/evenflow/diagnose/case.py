@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.finding import MissingError, NotApplicableError
 from evenflow.record.axes import PHASES, Run, Site
 from evenflow.record.table import Table
 from evenflow.spec.setting import Setting
@@ -72,8 +72,10 @@ class Case:
             MissingError: the table has no such figures.
         """
         table = self.table
+        if kinds and not any(site.kind in kinds for site in table.sites) and self._is_whole:
+            raise NotApplicableError(f"this network has no {' nor '.join(kinds)}")
         if statistic not in table.figures:
-            raise MissingError(f"{statistic} was not recorded")
+            raise self.missing(statistic)
         values = table.figures[statistic]
         chosen = ~np.isnan(values)
         if kinds:
@@ -85,7 +87,7 @@ class Case:
         rank[phases] = np.arange(len(phases))
         rows = np.flatnonzero(chosen & (rank[table.index["phase"]] < len(PHASES)))
         if not len(rows):
-            raise MissingError(f"{statistic} of {' and '.join(kinds) or 'any site'} was not recorded")
+            raise self.missing(f"{statistic} of {' and '.join(kinds) or 'any site'}")
         rows = rows[
             np.argsort(-rank[table.index["phase"][rows]], kind="stable")
         ]  # the best phase is written last
@@ -97,6 +99,33 @@ class Case:
         matrix = np.full((len(steps), len(order)), np.nan)
         matrix[line, column[table.index["site"][rows]]] = values[rows]
         return Series(steps, tuple(table.sites[place] for place in order), matrix)
+
+    def missing(self, what: str, way_out: str = "") -> MissingError:
+        """That something was not recorded, or was not finite wherever it was; the doctor needs no way out."""
+        if self._broken:
+            return MissingError(f"no {what} was finite")
+        return MissingError(
+            f"{what} was not recorded" + (f"; {way_out}" if way_out and not self.examined else "")
+        )
+
+    @property
+    def examined(self) -> bool:
+        """Whether the doctor has made the table, which has looked at all there is to see."""
+        return "trial" in self.run.facts
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all sites of the network are on record: what is not there is not in it."""
+        return self.examined and len(self.table) > 0
+
+    @cached_property
+    def _broken(self) -> bool:
+        """Whether the first recorded step had values that were not finite already."""
+        counts = self.table.figures.get("nonfinite_count")
+        if counts is None or not len(counts):
+            return False
+        index = self.table.index["step"]
+        return bool(np.any(counts[index == index.min()] > 0))
 
     @cached_property
     def loss(self) -> Series:
