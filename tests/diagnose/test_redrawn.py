@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import pytest
 from diagnosed_trainings import chain, digits, redrawn, sgd, trained
@@ -16,11 +17,12 @@ from evenflow.diagnose.redrawn import decides, drawn_anew, with_the_twin
 from evenflow.diagnose.rules import rule_named
 from evenflow.record.axes import Run
 from evenflow.record.table import Table
-from evenflow.spec.setting import Setting, Trial
+from evenflow.spec.setting import Change, Setting, Trial
 
 
-def with_trials(case: Case, own: float, **twins: float) -> Case:
+def with_trials(case: Case, own: float, **scores: float) -> Case:
     """The case with these scores of itself and of its twins, of 0.1 by chance."""
+    twins: dict[Change, float] = {change: scores[change] for change in get_args(Change) if change in scores}
     trials = [Trial(change="nothing", loss=(2.0, 1.0), score=own, chance=0.1)]
     trials += [
         Trial(change=change, loss=(2.0, 1.0), score=score, chance=0.1) for change, score in twins.items()

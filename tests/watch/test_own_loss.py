@@ -21,10 +21,10 @@ def _nothing_is_left_behind():
     assert clock._watchers == []
 
 
-def parts(kind=torch.optim.SGD):
+def parts(kind: type[torch.optim.Optimizer] = torch.optim.SGD):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
-    return model, kind(model.parameters(), lr=0.1)
+    return model, kind(model.parameters(), lr=0.1)  # pyright: ignore[reportCallIssue]
 
 
 def losses(table):
