@@ -73,6 +73,7 @@ DIAGNOSIS = Diagnosis(
             {"largest": 255.0, "ratio": float("inf"), "features": 64, "why": "pixels, [bold]raw[/bold] <i>"},
             'the inputs go up to 255: 50 % of "x", <script>alert(1)</script>',
             ("normalise_inputs", "batch_norm"),
+            advice=("Divide <x> by 255.", ""),
         ),
         Finding(
             "saturated_activations",

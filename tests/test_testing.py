@@ -42,6 +42,18 @@ def test_a_fault_fails_with_the_finding_as_its_message():
         assert_healthy(*frozen(), steps=60)
 
 
+def test_a_trial_too_short_to_judge_is_not_passed_in_silence():
+    with pytest.raises(
+        AssertionError, match=r"^only 8 of 15 rules could be judged in 3 steps, .* such as steps=100$"
+    ):
+        assert_healthy(*training(), steps=3)
+
+
+def test_the_message_says_what_to_do_with_this_training():
+    with pytest.raises(AssertionError, match=r'what to do: Give SGD "0.weight" and "2.weight" as well'):
+        assert_healthy(*frozen(), steps=60)
+
+
 def test_a_fault_that_is_known_is_let_pass():
     assert not assert_healthy(*frozen(), steps=60, allow=["EF403", "loss_plateau", "lr_too_low"]).healthy
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["assert_healthy"]
 
+_MOST_MISSING = 1 / 3
+"""Share of the rules that may be left unjudged: a silent test of next to nothing is none."""
+
 
 def assert_healthy(
     model: nn.Module,
@@ -51,13 +54,16 @@ def assert_healthy(
         The diagnosis, with all its findings.
 
     Raises:
-        AssertionError: there is such a finding; the message says what, where and on what evidence.
+        AssertionError: there is such a finding, and the message says what, where and on what evidence; or more than
+            a third of the rules could not be judged.
         SpecError: a rule of `allow` or the severity is not known, or as in `ef.doctor`.
     """
     __tracebackhide__ = True  # pytest shows the line of the test
     from evenflow.diagnose.finding import SEVERITIES
     from evenflow.diagnose.rules import rule_named
+    from evenflow.diagnose.text import advice, evidence
     from evenflow.doctor.consult import doctor
+    from evenflow.wording import plural
 
     if fail_on not in SEVERITIES:
         raise SpecError(
@@ -71,9 +77,16 @@ def assert_healthy(
     if bad:
         first = bad[0]
         rest = "".join(f"\n  {one.code} {one.rule}: {one.message}" for one in bad[1:])
-        evidence = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
-        remedies = f"\n  what to do: {', '.join(first.remedies)}" if first.remedies else ""
+        remedies = "".join(f"\n  what to do: {said} ({name})" for name, said in advice(first)[:1])
         raise AssertionError(
-            f"{first.code} {first.rule} ({first.severity}): {first.message}\n  evidence: {evidence}{remedies}{rest}"
+            f"{first.code} {first.rule} ({first.severity}): {first.message}\n  evidence: {evidence(first)}"
+            f"{remedies}{rest}"
+        )
+    missing = [one for one in diagnosis.unjudged if one.applies and one.rule not in allowed]
+    if len(missing) > _MOST_MISSING * (len(diagnosis.judged) + len(missing)):
+        raise AssertionError(
+            f"only {len(diagnosis.judged)} of {len(diagnosis.judged) + len(missing)} rules could be judged in "
+            f"{plural(diagnosis.steps, 'step')}, and no {missing[0].rule}: {missing[0].why}; give more steps, such as "
+            "steps=100"
         )
     return diagnosis

@@ -116,3 +116,23 @@ def test_what_cannot_be_examined_is_said(folder, capsys, target, message):
     error = capsys.readouterr().err
     assert message in error
     assert ("def doctor():" in error) == (target == "empty.py")
+
+
+def test_the_optimiser_that_it_chose_is_said(folder, capsys):
+    write(folder)
+    text = (folder / "training_script.py").read_text().replace("cross_entropy, optimizer", "cross_entropy")
+    (folder / "training_script.py").write_text(text)
+    assert code_of("training_script.py", "--steps", "12") == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert (
+        "trained with Adam at learning rate 0.001 (the doctor's own choice: no optimiser was given)" in words
+    )
+    assert "the doctor put" not in words
+
+
+def test_annotations_stand_beside_the_function_that_makes_the_training(folder, capsys):
+    (folder / "still.py").write_text(SCRIPT.format(name="setup").replace("lr=0.1)", "lr=0.0)"))
+    assert code_of("still.py", "--steps", "40", "--format", "github") == 0
+    assert capsys.readouterr().out.startswith(
+        "::error file=still.py,line=8,title=EF403 frozen_layers in doctor::"
+    )

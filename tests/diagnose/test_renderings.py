@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -11,7 +12,9 @@ from diagnosis_tables import DIAGNOSIS
 from rich.console import Console
 
 import evenflow as ef
+from evenflow.diagnose.about import About
 from evenflow.diagnose.diagnosis import Diagnosis
+from evenflow.diagnose.finding import Unjudged
 from evenflow.diagnose.html import page
 from evenflow.diagnose.text import one_line, text
 
@@ -20,14 +23,16 @@ HEALTHY = Diagnosis(judged=("dead_units", "lr_too_high"), steps=200, first_step=
 
 def test_the_text_tells_root_evidence_consequence_remedy_and_what_is_missing():
     assert str(DIAGNOSIS).splitlines() == [
-        "train-2: 2 faults and 1 information in 3 steps; 4 rules judged, 3 not",
-        "FAULT EF301 unnormalised_input in input",
+        "train-2: 2 faults and 1 information in 3 steps; 4 rules judged, 3 not; the loss is not known: hand",
+        "  it over with probe.loss(loss)",
+        'FAULT EF301 unnormalised_input in "input"',
         '  the inputs go up to 255: 50 % of "x", <script>alert(1)</script>',
         "  Evidence: largest = 255, ratio = ∞, features = 64, why = pixels, [bold]raw[/bold] <i>",
         "  → fault EF105 saturated_activations in tanh_1, tanh_2, tanh_3 and 1 more from step 3: [red]nearly",
         "    all[/red] units are flat",
         "    since unnormalised_input: inputs this large push the first pre-activations into the flat parts",
-        "  What to do: normalise_inputs and batch_norm",
+        "  What to do: Divide <x> by 255. (normalise_inputs)",
+        "    or: batch_norm",
         "INFORMATION EF107 not_zero_centred from step 1,200",
         "  the mean is 0.5",
         "Not judged: correlation_collapse (cosine was not recorded)",
@@ -94,13 +99,26 @@ def read(source):
 
 def test_html_holds_every_word_and_no_foreign_tag():
     found = read(DIAGNOSIS.to_html())
-    assert set(found.tags) <= {"div", "style", "p", "article", "span", "b"}
+    assert set(found.tags) <= {
+        "div",
+        "style",
+        "p",
+        "article",
+        "span",
+        "b",
+        "ol",
+        "li",
+        "code",
+        "details",
+        "summary",
+    }
     for words in (
         DIAGNOSIS.findings[0].message,
         DIAGNOSIS.findings[1].message,
         DIAGNOSIS.findings[1].story,
         "why = pixels, [bold]raw[/bold] <i>",
-        "normalise_inputs and batch_norm",
+        "Divide <x> by 255. normalise_inputs",
+        "batch_norm",
         "loss_plateau and lr_too_high (the loss was not recorded)",
         "tanh_1, tanh_2, tanh_3 and 1 more from step 3",
     ):
@@ -150,16 +168,15 @@ def test_annotations_for_github():
     first, second, third = DIAGNOSIS.annotations()
     assert first == (
         '::error title=EF301 unnormalised_input in train-2::the inputs go up to 255: 50 %25 of "x", '
-        "<script>alert(1)</script> What to do: normalise_inputs, batch_norm."
+        "<script>alert(1)</script> What to do: Divide <x> by 255."
     )
     assert second.startswith("::error title=EF105")
+    assert "What to do: normalise_inputs." in second
     assert "Follows from unnormalised_input: inputs this large" in second
     assert third == "::notice title=EF107 not_zero_centred in train-2::the mean is 0.5"
 
 
 def test_line_ends_and_signs_of_github_are_escaped():
-    from dataclasses import replace
-
     risk = replace(DIAGNOSIS.findings[2], severity="risk", message="50 %\r\n::error::x")
     (line,) = Diagnosis((risk,), run="a:b,c").annotations()
     assert line == "::warning title=EF107 not_zero_centred in a%3Ab%2Cc::50 %25%0D%0A::error::x"
@@ -179,3 +196,37 @@ def test_what_is_asked_of_a_diagnosis():
     assert len(DIAGNOSIS.at_least("fault")) == len(DIAGNOSIS.at_least("risk")) == 2
     assert len(DIAGNOSIS.at_least("information")) == 3
     assert repr(DIAGNOSIS).startswith("Diagnosis('train-2', 3 steps: fault unnormalised_input, fault satur")
+
+
+ABOUT = About("Net", "SGD at learning rate 0.3", "2026-01-31 12:00", "src/a,b.py", 12)
+
+
+def test_what_was_trained_stands_below_the_head_line_and_in_the_page():
+    known = replace(HEALTHY, about=ABOUT)
+    assert str(known).splitlines()[1] == "  Net, trained with SGD at learning rate 0.3"
+    words = read(known.to_html()).words
+    for one in ("Net", "SGD at learning rate 0.3", "0 to 199", "2026-01-31 12:00", "src/a,b.py, line 12"):
+        assert one in words
+    assert Diagnosis.from_json(known.to_json()) == known
+
+
+def test_annotations_stand_beside_the_source():
+    known = replace(DIAGNOSIS, about=ABOUT)
+    assert known.annotations()[0].startswith("::error file=src/a%2Cb.py,line=12,title=EF301 ")
+    without = replace(DIAGNOSIS, about=replace(ABOUT, line=0))
+    assert without.annotations()[0].startswith("::error file=src/a%2Cb.py,title=EF301 ")
+
+
+def test_what_does_not_apply_is_not_missing():
+    known = replace(HEALTHY, unjudged=(Unjudged("dead_units", "EF104", "no activation", applies=False),))
+    assert str(known).splitlines() == [
+        "Nothing found in 200 steps; 2 rules judged",
+        "Does not apply: dead_units (no activation)",
+    ]
+    assert Diagnosis.from_json(known.to_json()) == known
+
+
+def test_the_page_explains_the_rule_of_each_root():
+    words = read(DIAGNOSIS.to_html()).words
+    assert words.count("What unnormalised_input is, and why it matters") == 1
+    assert "What saturated_activations is" not in words

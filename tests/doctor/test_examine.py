@@ -331,6 +331,7 @@ def fails_later():
         (None, {"optimizer": 3}, "type int is neither"),
         (None, {"optimizer": lambda _: 3}, "gives int, not a torch.optim.Optimizer"),
         (None, {"scheduler": 3}, "scheduler of the doctor: type int is none"),
+        (None, {"loss_fn": nn.CrossEntropyLoss}, r"is a class; give one of it, such as CrossEntropyLoss\(\)"),
         (lambda: 3, {}, "looks at a torch.nn.Module"),
         (lambda: nn.Linear(4, 3, device="meta"), {}, "on the meta device"),
         (lambda: nn.Linear(4, 3).requires_grad_(False), {}, "there is nothing to train"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,10 @@ def doctor(
             store=store,
             said=said,
         )
-    return tell([diagnose(table)], format=format, out=out, fail_on=fail_on, title=f"Diagnosis of {target}")
+    diagnosis = diagnose(table)
+    if not diagnosis.about.file and subject.file:  # a model of torch's own classes: where it is put together
+        diagnosis = replace(diagnosis, about=replace(diagnosis.about, file=subject.file, line=subject.line))
+    return tell([diagnosis], format=format, out=out, fail_on=fail_on, title=f"Diagnosis of {target}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from evenflow.diagnose.finding import Severity
+from evenflow.diagnose.finding import Finding, Severity
 
 if TYPE_CHECKING:
     from evenflow.diagnose.diagnosis import Diagnosis
@@ -20,15 +20,23 @@ _COMMANDS: Mapping[Severity, str] = {"fault": "error", "risk": "warning", "infor
 def commands(diagnosis: Diagnosis) -> tuple[str, ...]:
     """A line for every finding, in their order."""
     lines = []
+    about = diagnosis.about
+    place = f"file={_property(about.file)}," if about.file else ""
+    place += f"line={about.line}," if about.file and about.line else ""
     for one in diagnosis.findings:
         title = _property(f"{one.code} {one.rule}" + (f" in {diagnosis.run}" if diagnosis.run else ""))
-        parts = [one.message, one.story and f"Follows from {one.story}.", _remedies(one.remedies)]
-        lines.append(f"::{_COMMANDS[one.severity]} title={title}::{_data(' '.join(filter(None, parts)))}")
+        parts = [one.message, one.story and f"Follows from {one.story}.", _remedies(one)]
+        lines.append(
+            f"::{_COMMANDS[one.severity]} {place}title={title}::{_data(' '.join(filter(None, parts)))}"
+        )
     return tuple(lines)
 
 
-def _remedies(remedies: tuple[str, ...]) -> str:
-    return f"What to do: {', '.join(remedies)}." if remedies else ""
+def _remedies(finding: Finding) -> str:
+    """The best sentence, or the names where there are none."""
+    if any(finding.advice):
+        return f"What to do: {next(filter(None, finding.advice))}"
+    return f"What to do: {', '.join(finding.remedies)}." if finding.remedies else ""
 
 
 def _data(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evenflow.diagnose.about import About
 from evenflow.diagnose.finding import SEVERITIES, Finding, Severity, Unjudged
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Diagnosis:
         run: key of the run.
         steps: number of recorded steps.
         first_step, last_step: the first and the last recorded step; None where there is none.
+        about: what was trained, how and when, and where its source is.
 
     >>> diagnosis = Diagnosis(judged=("vanishing_gradient",), run="train", steps=200, first_step=0, last_step=199)
     >>> print(diagnosis)
@@ -38,6 +40,7 @@ class Diagnosis:
     steps: int = 0
     first_step: int | None = None
     last_step: int | None = None
+    about: About = field(default_factory=About)
 
     @property
     def faults(self) -> tuple[Finding, ...]:

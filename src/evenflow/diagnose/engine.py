@@ -9,9 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from evenflow.diagnose.about import about
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.diagnosis import Diagnosis
-from evenflow.diagnose.finding import MissingError, Unjudged, Verdict
+from evenflow.diagnose.finding import MissingError, NotApplicableError, Unjudged, Verdict
+from evenflow.diagnose.fitting import advised
 from evenflow.diagnose.redrawn import with_the_twin
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.rules import RULES, rule_named
@@ -86,16 +88,19 @@ def _judged(table: Table, key: str, rules: Sequence[Rule]) -> Diagnosis:
             found.append(Found(rule, outcome))
     missing = {one.rule for one in unjudged}
     steps = case.steps
+    first = int(steps[0]) if len(steps) else None
+    plain = findings(
+        found, {site.name: site.depth for site in table.sites}, len(steps) and int(np.ptp(steps))
+    )
     return Diagnosis(
-        findings=findings(
-            found, {site.name: site.depth for site in table.sites}, len(steps) and int(np.ptp(steps))
-        ),
+        findings=tuple(advised(one, case.setting, first) for one in plain),
         unjudged=tuple(unjudged),
         judged=tuple(rule.name for rule in rules if rule.name not in missing),
         run=run.key,
         steps=len(steps),
-        first_step=int(steps[0]) if len(steps) else None,
+        first_step=first,
         last_step=int(steps[-1]) if len(steps) else None,
+        about=about(case),
     )
 
 
@@ -105,7 +110,7 @@ def _outcome(rule: Rule, case: Case) -> Verdict | Unjudged | None:
             verdict = rule.judge(case)
             return None if verdict is None else with_the_twin(verdict, case, rule.remedies)
     except MissingError as error:
-        return Unjudged(rule.name, rule.code, str(error))
+        return Unjudged(rule.name, rule.code, str(error), applies=not isinstance(error, NotApplicableError))
     except Exception as error:  # one rule that is broken takes none of the others with it
         text = f"it failed with {type(error).__name__}: {error}"
         warnings.warn(

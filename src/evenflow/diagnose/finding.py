@@ -27,6 +27,7 @@ class Finding:
         remedies: names of remedies, the best first.
         root: the rule of the finding that this one follows from; "" for a root.
         story: how the root leads to this one, one sentence; "" for a root.
+        advice: a sentence for each remedy, with this training's own values.
     """
 
     rule: str
@@ -40,6 +41,7 @@ class Finding:
     remedies: tuple[str, ...] = ()
     root: str = ""
     story: str = ""
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Unjudged:
     Args:
         rule, code: of the rule.
         why: what is missing, and how to have it.
+        applies: False where nothing is missing: there is nothing of what the rule is about.
     """
 
     rule: str
     code: str
     why: str
+    applies: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,7 @@ class Verdict:
 
 class MissingError(Exception):
     """Raised by `judge` of a rule that cannot judge: what is missing, and how to have it."""
+
+
+class NotApplicableError(MissingError):
+    """There is nothing of what the rule is about in this network: nothing is missing, and nothing can be done."""

@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from evenflow.diagnose.finding import Finding
-from evenflow.diagnose.text import evidence, headline, unjudged
-from evenflow.wording import listed
+from evenflow.diagnose.text import advice, evidence, headline, unjudged
+from evenflow.wording import listed, named
 
 if TYPE_CHECKING:
     from evenflow.diagnose.diagnosis import Diagnosis
@@ -21,19 +21,44 @@ _STYLE = """
 .evenflow-diagnosis .risk { --mark: #E69F00; }
 .evenflow-diagnosis .information { --mark: #0072B2; }
 .evenflow-diagnosis .severity { font-weight: 600; border-bottom: 2px solid var(--mark); }
-.evenflow-diagnosis p { margin: .25em 0; }
+.evenflow-diagnosis p { margin: .25em 0; overflow-wrap: anywhere; }
+.evenflow-diagnosis dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1em; margin: 0 0 .8em; }
+.evenflow-diagnosis dt { opacity: .75; }
+.evenflow-diagnosis dd { margin: 0; overflow-wrap: anywhere; }
+.evenflow-diagnosis ol { margin: .25em 0; padding-left: 1.6em; }
+.evenflow-diagnosis li { margin: .2em 0; overflow-wrap: anywhere; }
+.evenflow-diagnosis code { opacity: .75; font-size: 88%; }
+.evenflow-diagnosis summary { cursor: pointer; opacity: .85; }
+.evenflow-diagnosis article article { margin-right: 0; }
+@media (max-width: 480px) { .evenflow-diagnosis article { padding-left: .5em; } }
 .evenflow-diagnosis .small { opacity: .75; font-size: 92%; overflow-wrap: anywhere; }
 """
 
 
 def html(diagnosis: Diagnosis) -> str:
     """The fragment; every word in it is escaped."""
-    parts = [f'<p class="head">{escape(headline(diagnosis))}</p>']
+    parts = [f'<p class="head">{escape(headline(diagnosis))}</p>', *_about(diagnosis)]
     for finding in diagnosis.roots:
         parts.append(_article(finding, diagnosis.consequences(finding)))
-    for why, rules in unjudged(diagnosis):
-        parts.append(f'<p class="small">Not judged: {escape(f"{rules} ({why})")}</p>')
+    for head, words in unjudged(diagnosis):
+        parts.append(f'<p class="small">{escape(f"{head}: {words}")}</p>')
     return f'<div class="evenflow-diagnosis"><style>{_STYLE}</style>{"".join(parts)}</div>'
+
+
+def _about(diagnosis: Diagnosis) -> Iterator[str]:
+    about = diagnosis.about
+    steps = diagnosis.first_step is not None and f"{diagnosis.first_step:,} to {diagnosis.last_step:,}"
+    lines = {
+        "Run": diagnosis.run,
+        "Model": about.model,
+        "Optimiser": about.optimiser,
+        "Steps": steps or "",
+        "Begun": about.begun,
+        "Source": about.file + (f", line {about.line}" if about.line else ""),
+    }
+    if about.model or about.optimiser or about.begun:
+        rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in lines.items() if value)
+        yield f"<dl>{rows}</dl>"
 
 
 def page(diagnoses: Sequence[Diagnosis], title: str) -> str:
@@ -52,9 +77,25 @@ def _article(finding: Finding, consequences: Sequence[Finding]) -> str:
     if finding.evidence:
         parts.append(f'<p class="small">Evidence: {escape(evidence(finding))}</p>')
     parts += [_consequence(one) for one in consequences]
+    parts += _explained(finding)
     if finding.remedies:
-        parts.append(f"<p><b>What to do:</b> {escape(listed(finding.remedies))}</p>")
+        lines = "".join(
+            f"<li>{escape(said)} <code>{escape(name)}</code></li>" for name, said in advice(finding)
+        )
+        parts.append(f"<p><b>What to do</b>, the best first:</p><ol>{lines}</ol>")
     return f'<article class="{escape(finding.severity)}">{"".join(parts)}</article>'
+
+
+def _explained(finding: Finding) -> Iterator[str]:
+    """What the rule is about, folded; a page that stands by itself has nowhere to point to."""
+    from evenflow.diagnose.rules import RULES
+
+    rule = RULES.get(finding.rule)
+    if rule is not None and rule.explanation:
+        yield (
+            f"<details><summary>What {escape(rule.name)} is, and why it matters</summary>"
+            f"<p>{escape(rule.explanation)}</p></details>"
+        )
 
 
 def _consequence(finding: Finding) -> str:
@@ -65,7 +106,7 @@ def _consequence(finding: Finding) -> str:
 
 def _head(finding: Finding) -> Iterator[str]:
     step = "" if finding.first_step is None else f" from step {finding.first_step:,}"
-    where = f" in {listed(finding.sites, most=3)}" if finding.sites else ""
+    where = f" in {listed([named(one) for one in finding.sites], most=3)}" if finding.sites else ""
     yield (
         f'<p><span class="severity">{escape(finding.severity)}</span> {escape(finding.code)} '
         f"<b>{escape(finding.rule)}</b>{escape(where + step)}</p>"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenflow.diagnose.case import Case, Series
-from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.finding import MissingError, NotApplicableError
 from evenflow.diagnose.trends import Vector, beginning, middle, outer
 from evenflow.record.axes import Site
 from evenflow.spec.setting import Layer
@@ -99,7 +99,7 @@ def matrices(case: Case) -> Matrices:
     sparse = embeddings(case)
     chosen = [place for place, site in enumerate(gradient.sites) if site.name not in sparse]
     if not chosen:
-        raise MissingError("only embeddings have weights, whose gradients say nothing of the flow")
+        raise NotApplicableError("only embeddings have weights, whose gradients say nothing of the flow")
     sites = tuple(gradient.sites[place] for place in chosen)
     values = gradient.values[:, chosen]
     return Matrices(
@@ -154,7 +154,7 @@ def hidden_activations(case: Case, statistic: str) -> Series:
         if site.name not in own and (site.depth < last or last == math.inf)
     ]
     if not chosen:
-        raise MissingError(f"{statistic} was recorded of no hidden activation")
+        raise NotApplicableError("no activation stands before the last layer")
     return Series(series.steps, tuple(series.sites[place] for place in chosen), series.values[:, chosen])
 
 

@@ -63,8 +63,8 @@ def movement(case: Case) -> Movement:
     try:
         series = case.series("update_to_weight", "weight")
     except MissingError:
-        raise MissingError(
-            "update_to_weight of the weights was not recorded; give the probe the optimiser and leave statistics out"
+        raise case.missing(
+            "update_to_weight of the weights", "give the probe the optimiser and leave statistics out"
         ) from None
     span = int(series.steps[-1] - series.steps[0]) if len(series) else 0
     stride = max(span / (len(series) - 1), 1.0) if len(series) > 1 else 1.0

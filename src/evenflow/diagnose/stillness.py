@@ -69,9 +69,7 @@ def still_weights(case: Case) -> tuple[Still, ...]:
         )
     figures = {name: _by_name(case, name) for name in ("update_norm", "grad_norm", "weight_norm")}
     if not figures["update_norm"]:
-        raise MissingError(
-            "update_norm was not recorded; give the probe the optimiser and leave statistics out"
-        )
+        raise case.missing("update_norm", "give the probe the optimiser and leave statistics out")
     steps = int(case.steps[-1] - case.steps[0]) + 1
     return tuple(_found(case.setting, parameters, figures, steps))
 

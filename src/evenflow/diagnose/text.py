@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from evenflow.diagnose.finding import Finding, Severity
-from evenflow.wording import capitalised, listed, number, plural
+from evenflow.wording import capitalised, exact, listed, named, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from evenflow.diagnose.diagnosis import Diagnosis
 
 WIDTH = 100
+ADVICE = 3
+"""Remedies that are shown of a finding in the terminal; the best come first."""
+_WORD = 20  # letters
 _HANGING = 2  # columns by which what does not fit into a line is indented
 STYLES: dict[Severity, str] = {"fault": "bold red", "risk": "bold yellow", "information": "bold cyan"}
 
@@ -69,8 +72,10 @@ def headline(diagnosis: Diagnosis) -> str:
     """What the whole diagnosis comes to."""
     steps = plural(diagnosis.steps, "step") if diagnosis.steps else "a run without recorded steps"
     judged = plural(len(diagnosis.judged), "rule") + " judged"
-    if diagnosis.unjudged:
-        judged += f", {len(diagnosis.unjudged)} not"
+    if missing := sum(one.applies for one in diagnosis.unjudged):
+        judged += f", {missing} not"
+    if any("the loss was not recorded" in one.why for one in diagnosis.unjudged):
+        judged += "; the loss is not known: hand it over with probe.loss(loss)"
     if not diagnosis.judged:
         found = f"nothing could be judged in {steps}"
     elif not diagnosis.findings:
@@ -86,23 +91,28 @@ def headline(diagnosis: Diagnosis) -> str:
 
 
 def evidence(finding: Finding) -> str:
-    """The figures that a finding rests on."""
+    """The figures that a finding rests on; no words that its message has said."""
     return ", ".join(
-        f"{name.replace('_', ' ')} = {_figure(value)}" for name, value in finding.evidence.items()
+        f"{name.replace('_', ' ')} = {_figure(value)}"
+        for name, value in finding.evidence.items()
+        if not (isinstance(value, str) and len(value) > _WORD and value in finding.message)
     )
 
 
 def unjudged(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
-    """Why rules were not judged, and which: one for each reason."""
-    reasons: dict[str, list[str]] = {}
+    """Which rules were not judged or do not apply, and why: a head and a text for each reason."""
+    reasons: dict[tuple[bool, str], list[str]] = {}
     for one in diagnosis.unjudged:
-        reasons.setdefault(one.why, []).append(one.rule)
-    for why, rules in reasons.items():
-        yield why, listed(rules, most=20)
+        reasons.setdefault((one.applies, one.why), []).append(one.rule)
+    for (applies, why), rules in sorted(reasons.items(), key=lambda reason: not reason[0][0]):
+        head = "Not judged" if applies else "Does not apply" if len(rules) == 1 else "Do not apply"
+        yield head, f"{listed(rules, most=20)} ({why})"
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[Line]:
     yield Line(((headline(diagnosis), "bold"),))
+    if diagnosis.about.words:
+        yield Line(((capitalised(diagnosis.about.words), "dim"),), 2)
     shown: set[str] = set()
     for finding in diagnosis.findings:
         if finding.root or finding.rule in shown:
@@ -111,10 +121,9 @@ def _lines(diagnosis: Diagnosis) -> Iterator[Line]:
         for consequence in diagnosis.consequences(finding):
             yield from _consequence(consequence)
             shown.add(consequence.rule)
-        if finding.remedies:
-            yield Line((("What to do: ", "bold"), (listed(finding.remedies), "")), 2)
-    for why, rules in unjudged(diagnosis):
-        yield Line(((f"Not judged: {rules} ({why})", "dim"),))
+        yield from _advice(finding)
+    for head, words in unjudged(diagnosis):
+        yield Line(((f"{head}: {words}", "dim"),))
 
 
 def _finding(finding: Finding) -> Iterator[Line]:
@@ -131,6 +140,19 @@ def _finding(finding: Finding) -> Iterator[Line]:
         yield Line((("Evidence: ", "bold"), (evidence(finding), "")), 2)
 
 
+def _advice(finding: Finding) -> Iterator[Line]:
+    for place, (remedy, said) in enumerate(advice(finding)[:ADVICE]):
+        head = "What to do: " if place == 0 else "or: "
+        name = f" ({remedy})" if said else remedy
+        yield Line(((head, "bold" if place == 0 else "dim"), (said, ""), (name, "dim")), 2 + 2 * (place > 0))
+
+
+def advice(finding: Finding) -> list[tuple[str, str]]:
+    """Each remedy and its sentence, or "" where it has none."""
+    said = finding.advice or ("",) * len(finding.remedies)
+    return list(zip(finding.remedies, said, strict=True))
+
+
 def _consequence(finding: Finding) -> Iterator[Line]:
     yield Line(
         (
@@ -145,11 +167,11 @@ def _consequence(finding: Finding) -> Iterator[Line]:
 
 
 def _where_and_when(finding: Finding) -> str:
-    where = f" in {listed(finding.sites, most=3)}" if finding.sites else ""
+    where = f" in {listed([named(one) for one in finding.sites], most=3)}" if finding.sites else ""
     return where if finding.first_step is None else f"{where} from step {finding.first_step:,}"
 
 
 def _figure(value: float | int | str) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return value if isinstance(value, str) else number(value, 3)
+    return value if isinstance(value, str) else exact(value)

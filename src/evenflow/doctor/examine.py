@@ -121,6 +121,10 @@ def examine(
 
 
 def _check(loss_fn: object, steps: object, clip_norm: object, seconds: float) -> None:
+    if isinstance(loss_fn, type):
+        raise SpecError(
+            f"loss_fn of the doctor: {loss_fn.__name__} is a class; give one of it, such as {loss_fn.__name__}()"
+        )
     if not callable(loss_fn):
         raise SpecError(
             f"loss_fn of the doctor: give a function of output and target; type {type(loss_fn).__name__} is none"

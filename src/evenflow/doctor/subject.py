@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from evenflow.errors import SpecError, suggest
+from evenflow.watch.source import place_of
 
 NAMES = ("doctor", "setup")
 """Functions that are looked for where none is named."""
@@ -37,6 +38,7 @@ class Subject:
     Args:
         name: of the function, for people.
         model, data, loss_fn, optimizer: as `ef.doctor` takes them.
+        file, line: of the function, relative to the working folder; "" and 0 where it lies elsewhere.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Subject:
     data: Any
     loss_fn: Any
     optimizer: Any = None
+    file: str = ""
+    line: int = 0
 
 
 @contextmanager
@@ -66,6 +70,8 @@ def subject_of(target: str) -> Iterator[Subject]:
             module = _script(path) if is_script else _module(path)
             name, call = _function(module, path, function)
             subject = _subject(f"{path}:{name}", _called(f"{path}:{name}", call))
+            file, line = place_of(call)
+            subject = replace(subject, file=file, line=line)
         yield subject
     finally:
         sys.argv, sys.path[:] = arguments, places

@@ -35,8 +35,10 @@ def judge(case: Case) -> Verdict | None:
     found = mismatch(case.setting)
     if output is None or (found is None and not output.loss):
         raise MissingError(
-            "nothing is known of how the outputs become the loss; hand the loss to the probe before it is detached, "
-            "or use evenflow doctor"
+            "autograd's graph does not show how the outputs become the loss"
+            if case.examined
+            else "nothing is known of how the outputs become the loss; hand the loss to the probe before it is "
+            "detached, or use evenflow doctor"
         )
     curve = _curve(case)
     silent_since = silence(case, output)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenflow.diagnose.case import Case
-from evenflow.diagnose.finding import MissingError, Verdict
+from evenflow.diagnose.finding import MissingError, NotApplicableError, Verdict
 from evenflow.diagnose.layers import hidden_activations, matrices
 from evenflow.diagnose.outcome import outcome
 from evenflow.diagnose.rule import Rule
@@ -51,7 +51,7 @@ def collapse(case: Case) -> Collapse | None:
     """
     cosine = hidden_activations(case, "cosine")
     if len(cosine.sites) < LEAST_POINTS:
-        raise MissingError(
+        raise NotApplicableError(
             f"a trend over depth needs {LEAST_POINTS} activations; this network has {len(cosine.sites)}"
         )
     apart = decades(np.maximum(1.0 - cosine.values, 1e-16).ravel()).reshape(cosine.values.shape)

@@ -9,14 +9,14 @@ import numpy as np
 
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.drawing import DOUBTFUL, FAR, RECURRENT, Scale, far_sides, scales, units_alike
-from evenflow.diagnose.finding import MissingError, Severity, Verdict
+from evenflow.diagnose.finding import MissingError, NotApplicableError, Severity, Verdict
 from evenflow.diagnose.layers import hidden_activations, matrices, two_sided
 from evenflow.diagnose.outcome import POOR, Outcome, outcome
 from evenflow.diagnose.redrawn import decides, drawn_anew, drawn_anew_words, twin_evidence
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import beginning, decades, outer
 from evenflow.diagnose.twins import Comparison
-from evenflow.wording import number
+from evenflow.wording import named, number
 
 _ABSURD = 3.0
 """Loss at the start in units of chance; drawn by theory, logits are of order 1, and this is 1 to 1.5."""
@@ -34,6 +34,8 @@ def judge(case: Case) -> Verdict | None:
     """Each layer's spread against theory and habit, its product over depth; the twin drawn anew, or what shows."""
     found = scales(case.setting)
     if not found:
+        if case.examined:
+            raise NotApplicableError("no layer's weights have a spread that could be too large or too small")
         raise MissingError(
             "the spread of the weights at the start is not known; the doctor and `evenflow watch` put it on record"
         )
@@ -108,7 +110,7 @@ def _verdict(
     return Verdict(
         severity=severity,
         sites=tuple(scale.layer.name for scale in order if abs(scale.off) > 0.1 or scale.one_sign)[:8],
-        message=(f"The weights of {worst.layer.name} are {what}; {came_of_it}."),
+        message=(f"The weights of {named(worst.layer.name)} are {what}; {came_of_it}."),
         evidence={
             "weight_std": worst.layer.weight_std,
             "expected_std": worst.layer.expected_std,

@@ -9,13 +9,13 @@ import numpy as np
 
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.drawing import alike, alike_inputs, constant, units_alike, zero
-from evenflow.diagnose.finding import MissingError, Verdict
+from evenflow.diagnose.finding import MissingError, NotApplicableError, Verdict
 from evenflow.diagnose.layers import linear_map
 from evenflow.diagnose.outcome import outcome
 from evenflow.diagnose.redrawn import drawn_anew, drawn_anew_words, twin_evidence
 from evenflow.diagnose.rule import Rule
 from evenflow.spec.setting import Layer
-from evenflow.wording import decimal, listed
+from evenflow.wording import decimal, listed, named
 
 _TROUBLE = 0.8
 """With one feature a layer an easy problem can be half solved; what a fault costs shows against 1, not against 0."""
@@ -30,6 +30,8 @@ def judge(case: Case) -> Verdict | None:
     """
     layers = [layer for layer in case.setting.layers if linear_map(layer)]
     if not layers:
+        if case.examined:
+            raise NotApplicableError("no layer is a matrix between units")
         raise MissingError(
             "the weights at the start are not known; the doctor and `evenflow watch` put them on record"
         )
@@ -61,8 +63,8 @@ def judge(case: Case) -> Verdict | None:
         severity=severity,
         sites=tuple(layer.name for layer in shown[:8]),
         message=(
-            f"In {listed([layer.name for layer in shown], most=3)} {same} before the first step, so that their units "
-            f"get the same gradient and stay alike"
+            f"In {listed([named(layer.name) for layer in shown], most=3)} {same} before the first step, so that "
+            f"their units get the same gradient and stay alike"
             + (f"; {result.words}" if severity == "fault" else "")
             + (f"; {told}." if (told := drawn_anew_words(twin)) else ".")
         ),

@@ -199,6 +199,7 @@ RULE = Rule(
     explanation=(
         "Scale, offset or spread of the inputs are far from mean 0 and standard deviation 1 of each feature, and the "
         "same training on standardised inputs does clearly better. Tokens are left alone, and so are inputs "
-        "that are near, such as pixels in 0 to 1, unless a twin on standardised ones is ten points better (a risk); large inputs that do no harm are information."
+        "that are near, such as pixels in 0 to 1, unless a twin on standardised ones is ten points better (a risk); "
+        "large inputs that do no harm are information."
     ),
 )

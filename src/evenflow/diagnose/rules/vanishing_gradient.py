@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from evenflow.diagnose.case import Case
-from evenflow.diagnose.finding import MissingError, Severity, Verdict
+from evenflow.diagnose.finding import MissingError, NotApplicableError, Severity, Verdict
 from evenflow.diagnose.layers import Matrices, adaptive, matrices
 from evenflow.diagnose.outcome import Outcome, outcome
 from evenflow.diagnose.rule import Rule
@@ -60,7 +60,7 @@ def _over_depth(case: Case) -> Verdict | None:
     """The slope of the pull over depth at the start and at the end."""
     found = matrices(case)
     if len(found.sites) < LEAST_POINTS:
-        raise MissingError(
+        raise NotApplicableError(
             f"a trend over depth needs {LEAST_POINTS} layers with weights; this network has {len(found.sites)}"
         )
     result = outcome(case)
