@@ -14,6 +14,7 @@ _OTHER_CHANGE: Mapping[str, str] = {
     "standardise_input": "inputs",
     "normalise_first_layer": "inputs",
     "unfreeze": "unfrozen",
+    "register_modules": "unfrozen",
     "add_to_optimiser": "unfrozen",
     "mend_output_layer": "output",
     "reinitialise": "weights",

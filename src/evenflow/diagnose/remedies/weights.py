@@ -61,6 +61,14 @@ def unfreeze(finding: Finding, setting: Setting) -> str:
     return f"Set requires_grad to True on {names}{came_of_it(tried('unfreeze', setting))}."
 
 
+def register_modules(finding: Finding, setting: Setting) -> str:
+    held = listed(sorted({named(one.partition("[")[0]) for one in finding.sites}), most=3)
+    return (
+        f"Make {held} an nn.ModuleList, or an nn.ModuleDict, before the optimiser is made"
+        f"{came_of_it(tried('register_modules', setting))}."
+    )
+
+
 def add_to_optimiser(finding: Finding, setting: Setting) -> str:
     names = listed([named(one) for one in finding.sites], most=3)
     given = listed(sorted({group.type for group in setting.optimisers})) or "the optimiser"
@@ -86,6 +94,7 @@ LINES = {
     "reinitialise": reinitialise,
     "zero_biases": zero_biases,
     "unfreeze": unfreeze,
+    "register_modules": register_modules,
     "add_to_optimiser": add_to_optimiser,
     "remove_detach": remove_detach,
     "raise_precision": raise_precision,
