@@ -46,5 +46,5 @@ def test_clipping_that_acts_rarely_is_not_worth_a_word(clip_norm, rate):
 def test_where_nothing_was_clipped_there_is_nothing_to_say():
     case = trained(chain(16, 3, nn.ReLU), sgd(lr=0.1), digits(), steps=12)
     assert verdict(RULE, case) is None
-    with pytest.raises(MissingError, match="grad_norm"):
+    with pytest.raises(MissingError, match="no weight"):
         verdict(RULE, Case(case.table.select(kind="activation"), case.run))

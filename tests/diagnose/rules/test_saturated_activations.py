@@ -81,7 +81,7 @@ def test_a_large_state_of_a_rectified_recurrent_layer_is_not_flat():
 
 def test_the_gates_of_an_lstm_are_not_judged():
     case = trained(Recurrent("LSTM"), adam(lr=1e-2), digits(8, 8), steps=12)
-    with pytest.raises(MissingError, match="was not recorded"):
+    with pytest.raises(MissingError, match="no activation"):
         verdict(RULE, case)
 
 

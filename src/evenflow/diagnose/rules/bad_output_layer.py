@@ -165,7 +165,7 @@ RULE = Rule(
     judge=judge,
     remedies=("mend_output_layer", "mend_loss"),
     follows_from=("unnormalised_input", "lr_too_high", "poor_init"),
-    confidence=0.94,
+    confidence=0.97,
     explanation=(
         "What stands between the last layer and the loss keeps the loss from being small: a softmax before "
         "cross-entropy, a sigmoid before binary cross-entropy with logits, ReLU or a saturating function on logits or "

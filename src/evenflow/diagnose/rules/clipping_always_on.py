@@ -85,7 +85,7 @@ RULE = Rule(
         "exploding_activations",
         "exploding_gradient",
     ),
-    confidence=0.75,
+    confidence=0.8,
     explanation=(
         "Clipping is there for the rare step that would break everything. Where it acts at every step, the gradient's "
         "length says nothing any more: plain gradient descent goes steps of a fixed length, however near the minimum "

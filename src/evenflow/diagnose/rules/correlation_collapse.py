@@ -119,7 +119,7 @@ RULE = Rule(
         *("unnormalised_input", "symmetric_init", "poor_init", "lr_too_high", "dead_units"),
         *("vanishing_gradient", "frozen_layers"),
     ),
-    confidence=0.89,
+    confidence=0.94,
     explanation=(
         "The correlation of two samples obeys a map of its own from layer to layer, with a fixed point at 1. In the "
         "ordered phase (χ₁ < 1) they run into it exponentially: behind some depth the network gives one answer for "

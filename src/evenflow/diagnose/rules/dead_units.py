@@ -109,7 +109,7 @@ RULE = Rule(
         "exploding_gradient",
         "exploding_activations",
     ),
-    confidence=0.97,
+    confidence=0.98,
     explanation=(
         "A rectified unit whose pre-activation is below 0 for every sample gives 0 and gets no gradient, so it never "
         "comes back. Half of the units of a deep ReLU network may be so from the start without harm; where a whole "

@@ -208,7 +208,7 @@ RULE = Rule(
     judge=judge,
     remedies=("reinitialise", "add_normalisation", "scale_residual_branches", "lower_learning_rate"),
     follows_from=("unnormalised_input", "bad_output_layer", "poor_init", "lr_too_high"),
-    confidence=0.96,
+    confidence=0.98,
     explanation=(
         "Each layer multiplies the variance of its input by σ_w² E[φ²]/q. Above 1 the signal grows exponentially with "
         "depth; the logits are then absurd before the first step, and the loss with them. A residual stream grows too, "

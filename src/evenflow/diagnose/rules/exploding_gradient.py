@@ -132,7 +132,7 @@ RULE = Rule(
         "exploding_activations",
         "bad_output_layer",
     ),
-    confidence=0.88,
+    confidence=0.95,
     explanation=(
         "Where each layer multiplies the gradient by more than 1, it grows exponentially on its way back; the updates "
         "of the first layers are then larger than the weights, and the loss jumps or ends as NaN. Through time the "

@@ -198,7 +198,7 @@ RULE = Rule(
             "correlation_collapse",
         ),
     ),
-    confidence=0.94,
+    confidence=0.97,
     explanation=(
         "Weights stay as they were drawn: no optimiser has them, the graph is cut between them and the loss, their "
         "learning rate is 0, their updates are smaller than half a unit in the last place of bf16 or fp16, or their "

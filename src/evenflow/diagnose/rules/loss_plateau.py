@@ -136,7 +136,7 @@ RULE = Rule(
             "clipping_always_on",
         ),
     ),
-    confidence=0.83,
+    confidence=0.89,
     explanation=(
         "The loss stays where it began, at what guessing costs, or stopped far from good. Its cause is the finding it "
         "follows from; where gradients arrive everywhere, the weights move and no change of learning rate or input "

@@ -186,7 +186,7 @@ RULE = Rule(
             "exploding_gradient",
         ),
     ),
-    confidence=0.86,
+    confidence=0.94,
     explanation=(
         "Each step goes further than the gradient's word holds: along a direction of curvature λ plain gradient "
         "descent converges for η < 2/λ only. The loss runs away, jumps and stays high, or swings more than its "

@@ -131,7 +131,7 @@ RULE = Rule(
         *("unnormalised_input", "bad_output_layer", "symmetric_init", "poor_init", "saturated_activations"),
         *("dead_units", "vanishing_gradient", "clipping_always_on"),
     ),
-    confidence=0.94,
+    confidence=0.96,
     explanation=(
         "The weights hardly move in the whole run, the loss hardly falls, and the gradient is not to blame: with a "
         "larger learning rate the same training learns. A sum of ‖Δw‖/‖w‖ over all steps bounds how far a weight can "

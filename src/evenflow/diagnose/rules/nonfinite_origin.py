@@ -113,7 +113,7 @@ RULE = Rule(
         "exploding_gradient",
         "bad_output_layer",
     ),
-    confidence=0.95,
+    confidence=0.98,
     explanation=(
         "One NaN spoils everything that is computed from it, and in a training that is everything within one step. "
         "Whether it came of numbers that had grown for many steps or of one operation outside its domain (the "

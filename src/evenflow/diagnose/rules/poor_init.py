@@ -132,7 +132,7 @@ RULE = Rule(
     title="weights whose scale is far from what theory asks of this activation at this depth",
     judge=judge,
     remedies=("reinitialise", "add_normalisation"),
-    confidence=0.95,
+    confidence=0.98,
     explanation=(
         "Forward and back, a layer multiplies the signal's variance by n Var(w) times a constant of its activation. "
         "He initialisation makes that 1 for ReLU, Glorot for what is linear around 0. Weights off by a factor r give "

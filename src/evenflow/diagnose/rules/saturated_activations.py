@@ -148,7 +148,7 @@ RULE = Rule(
         "lr_too_high",
         "exploding_activations",
     ),
-    confidence=0.89,
+    confidence=0.97,
     explanation=(
         "A sigmoid or a tanh far from 0 has a slope of nearly 0: whatever gradient arrives is multiplied by it, and "
         "the layers before get nothing. At the output such values are what a sure classifier should say; within the "

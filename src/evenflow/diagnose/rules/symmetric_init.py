@@ -112,7 +112,7 @@ RULE = Rule(
     title="units that begin alike and stay alike",
     judge=judge,
     remedies=("reinitialise",),
-    confidence=0.9,
+    confidence=0.89,
     explanation=(
         "Two units with the same incoming and the same outgoing weights compute the same, get the same gradient and "
         "are the same for ever: the layer is as good as one unit. With all weights 0 not even that learns, since the "

@@ -195,7 +195,7 @@ RULE = Rule(
     title="The inputs are far from standardised",
     judge=judge,
     remedies=("standardise_input", "normalise_first_layer"),
-    confidence=0.93,
+    confidence=0.96,
     explanation=(
         "Scale, offset or spread of the inputs are far from mean 0 and standard deviation 1 of each feature, and the "
         "same training on standardised inputs does clearly better. Tokens are left alone, and so are inputs "

@@ -190,7 +190,7 @@ RULE = Rule(
         "bad_output_layer",
         "lr_too_high",
     ),
-    confidence=0.96,
+    confidence=0.98,
     explanation=(
         "Every layer multiplies the gradient that passes back through it by its weights and by the slope of its "
         "activation. Where that product is below 1 on average, the gradient falls exponentially with depth, and the "
