@@ -1,0 +1,263 @@
+"""Code of a remedy in the user's own files: where lines go, and what changes, as a unified diff.
+
+Only what is certain is pointed at: a function that makes model, batches and loss and returns them by their names. All
+else is left to the snippet, which a user can paste anywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import io
+import textwrap
+import tokenize
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evenflow.prescribe.prescription import Code, Edit
+
+_NAMES = ("model", "batches", "loss_fn", "optimizer")
+_ELSEWHERE = ("scheduler", "clip_norm")
+"""What such a function does not return, so that a line about it in there would change nothing."""
+
+
+def edits_in(code: Code, function: Callable[..., Any]) -> tuple[Edit, ...]:
+    """The edits that put a snippet into the function that makes a training.
+
+    Imports go behind those of the file, classes and functions in front of this one, and the lines themselves to where
+    the model is ready and the optimiser is not there yet.
+
+    Args:
+        code: of a prescription.
+        function: that returns (model, batches, loss_fn[, optimizer]), each by its name.
+
+    Returns:
+        Nothing where the function's source is not to be had, or where it is not certain what is what.
+    """
+    found = _source_of(function)
+    if found is None:
+        return ()
+    file, tree, body = found
+    returned = [node for node in ast.walk(body) if isinstance(node, ast.Return)]
+    if len(returned) != 1 or returned[0] is not body.body[-1] or not isinstance(returned[0].value, ast.Tuple):
+        return ()
+    names = {
+        ours: theirs.id
+        for ours, theirs in zip(_NAMES, returned[0].value.elts, strict=False)
+        if isinstance(theirs, ast.Name)
+    }
+    definitions, lines = _parted(code.snippet)
+    used = {node.id for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Name)}
+    if "model" not in names or not used & set(_NAMES) <= names.keys() or used & set(_ELSEWHERE):
+        return ()
+    if not _stores(body, names["model"]):
+        return ()
+    before = _statement(body, names, "optimizer" in used)
+    if before is None or any(
+        statement.lineno >= before.lineno and _stores(statement, names[word])
+        for word in used & {"batches", "loss_fn"}
+        for statement in body.body
+    ):
+        return ()
+    stored = {
+        node.id for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Name) and _is_store(node)
+    }
+    if (stored - set(_NAMES)) & _read_behind(body, before.lineno):
+        return ()  # a variable of the user's would be another
+    indent = " " * body.body[-1].col_offset
+    added = textwrap.indent(renamed(lines, names), indent).splitlines()
+    edits = [Edit(file, before.lineno, (), tuple(line.rstrip() for line in added))]
+    if definitions:
+        first = min([body.lineno, *(one.lineno for one in body.decorator_list)])
+        edits.insert(0, Edit(file, first, (), (*definitions.splitlines(), "", "")))
+    missing = _missing(code.imports, tree)
+    if missing:
+        edits.insert(0, Edit(file, _behind_imports(tree), (), tuple(missing)))
+    return tuple(edits)
+
+
+def applied(text: str, edits: Sequence[Edit]) -> str:
+    """A file's text with edits of it carried out; those in front of one line in their order.
+
+    >>> print(applied("a\\nb\\n", [Edit(Path("x"), 2, ("b",), ("c", "d"))]), end="")
+    a
+    c
+    d
+    """
+    lines = text.splitlines()
+    for _, edit in sorted(enumerate(edits), key=lambda pair: (pair[1].line, pair[0]), reverse=True):
+        place = edit.line - 1
+        if tuple(lines[place : place + len(edit.old)]) != edit.old:
+            raise ValueError(f"{edit.file} does not hold these lines at {edit.line} any more")
+        lines[place : place + len(edit.old)] = edit.new
+    return "\n".join(lines) + ("\n" if text.endswith("\n") or not text else "")
+
+
+def unified_diff(edits: Sequence[Edit], folder: Path | None = None) -> str:
+    """What edits change, as `git apply` takes it; paths relative to a folder, the working folder if left out.
+
+    Args:
+        edits: of any files.
+        folder: that the paths begin in.
+    """
+    root = (folder or Path.cwd()).resolve()
+    parts = []
+    for file in dict.fromkeys(edit.file for edit in edits):
+        text = file.read_text(encoding="utf-8")
+        after = applied(text, [edit for edit in edits if edit.file == file])
+        path = file.resolve()
+        shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        parts += difflib.unified_diff(
+            text.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{shown}", f"b/{shown}"
+        )
+    return "".join(parts)
+
+
+def renamed(lines: str, names: Mapping[str, str]) -> str:
+    """Lines of code with other variables.
+
+    >>> renamed("model = wrap(model, model=model.model)", {"model": "net"})
+    'net = wrap(net, model=net.model)'
+    """
+    tokens = list(tokenize.generate_tokens(io.StringIO(lines).readline))
+    keywords = {
+        (node.value.lineno, node.value.col_offset, node.arg)
+        for node in ast.walk(ast.parse(lines))
+        if isinstance(node, ast.keyword)
+    }
+    rows = lines.splitlines(keepends=True)
+    for place in reversed(range(len(tokens))):
+        one = tokens[place]
+        if one.type != tokenize.NAME or names.get(one.string, one.string) == one.string:
+            continue
+        if place and tokens[place - 1].string == ".":
+            continue
+        (row, start), (_, end) = one.start, one.end
+        if (
+            place + 1 < len(tokens)
+            and tokens[place + 1].string == "="
+            and any(
+                keyword[0] == row and keyword[1] == end + 1 and keyword[2] == one.string
+                for keyword in keywords
+            )
+        ):
+            continue
+        rows[row - 1] = rows[row - 1][:start] + names[one.string] + rows[row - 1][end:]
+    return "".join(rows)
+
+
+def _source_of(function: Callable[..., Any]) -> tuple[Path, ast.Module, ast.FunctionDef] | None:
+    function = inspect.unwrap(function)
+    try:
+        file = Path(inspect.getsourcefile(function) or "")
+        line = inspect.getsourcelines(function)[1]
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, TypeError, SyntaxError, UnicodeDecodeError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == getattr(function, "__name__", ""):
+            first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            if line in (first, node.lineno) and node in tree.body:
+                return file, tree, node
+    return None
+
+
+def _statement(body: ast.FunctionDef, names: Mapping[str, str], behind: bool) -> ast.stmt | None:
+    """In front of which statement lines go: the one that makes the optimiser, or the return.
+
+    Args:
+        body: of the function.
+        names: of its variables by ours.
+        behind: whether the lines need the optimiser.
+    """
+    last = body.body[-1]
+    optimiser = names.get("optimizer")
+    if behind:
+        return last
+    if optimiser is None:
+        return last if _is_free(body, names["model"]) else None
+    makers = [one for one in body.body if _stores(one, optimiser)]
+    made = [one for one in body.body if _stores(one, names["model"])]
+    if not makers or not made or made[-1].lineno > makers[0].lineno:
+        return None
+    return makers[0]
+
+
+def _stores(tree: ast.stmt, name: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == name and _is_store(each) for each in ast.walk(tree))
+
+
+def _is_store(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _read_behind(body: ast.FunctionDef, line: int) -> set[str]:
+    return {
+        node.id
+        for statement in body.body
+        if statement.lineno >= line
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and not _is_store(node)
+    }
+
+
+def _is_free(body: ast.FunctionDef, model: str) -> bool:
+    """Whether no optimiser of the model's parameters is made before the return."""
+    reads = [
+        node
+        for statement in body.body[:-1]
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Attribute) and node.attr in ("parameters", "named_parameters")
+        and isinstance(node.value, ast.Name) and node.value.id == model
+    ]  # fmt: skip
+    inside = [
+        node
+        for statement in body.body[:-1]
+        for inner in ast.walk(statement)
+        if isinstance(inner, ast.Lambda | ast.For | ast.comprehension)
+        for node in ast.walk(inner)
+    ]
+    return all(node in inside for node in reads)
+
+
+def _parted(snippet: str) -> tuple[str, str]:
+    """Classes and functions of a snippet, and its other lines."""
+    tree = ast.parse(snippet)
+    rows = snippet.splitlines()
+    definitions: list[str] = []
+    lines: list[str] = []
+    for place, node in enumerate(tree.body):
+        end = tree.body[place + 1].lineno - 1 if place + 1 < len(tree.body) else len(rows)
+        text = "\n".join(rows[node.lineno - 1 : end]).rstrip()
+        (definitions if isinstance(node, ast.ClassDef | ast.FunctionDef) else lines).append(text)
+    return "\n\n\n".join(definitions), "\n".join(lines)
+
+
+def _missing(imports: Sequence[str], tree: ast.Module) -> list[str]:
+    """Imports that a file does not have, by the names that they bind."""
+    bound = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    missing = []
+    for line in imports:
+        (node,) = ast.parse(line).body
+        assert isinstance(node, ast.Import | ast.ImportFrom)
+        if not {alias.asname or alias.name.partition(".")[0] for alias in node.names} <= bound:
+            missing.append(line)
+    return missing
+
+
+def _behind_imports(tree: ast.Module) -> int:
+    """The line behind the last import at the head of a file, or behind its docstring."""
+    last = 0
+    for place, node in enumerate(tree.body):
+        docstring = place == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not (docstring or isinstance(node, ast.Import | ast.ImportFrom)):
+            break
+        last = node.end_lineno or node.lineno
+    return last + 1

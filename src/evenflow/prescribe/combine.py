@@ -1,0 +1,92 @@
+"""Two prescriptions as one: which go together, and in which order they are carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from evenflow.prescribe.prescription import Code, Prescription, Training
+
+if TYPE_CHECKING:
+    from evenflow.spec.network import Network
+
+_ORDER: dict[str, int] = {
+    # What takes layers by their names comes before what puts the model into another.
+    "add_to_optimiser": 1,
+    "unfreeze": 1,
+    "lower_dropout": 1,
+    "change_optimiser": 2,
+    "lower_learning_rate": 3,
+    "raise_learning_rate": 3,
+    "lower_weight_decay": 3,
+    "warm_up": 4,
+    "raise_precision": 5,
+    "standardise_input": 6,
+    "check_inputs": 6,
+    "remove_detach": 7,
+    "pass_gradient_through": 7,
+    "guard_operation": 7,
+    "mend_loss": 8,
+    "raise_clip_norm": 9,
+    "clip_gradients": 9,
+}
+"""Place in the order; 0 for what changes the layers of a model."""
+_RIVALS: tuple[frozenset[str], ...] = (
+    frozenset(("lower_learning_rate", "raise_learning_rate", "change_optimiser")),
+    frozenset(("clip_gradients", "raise_clip_norm")),
+    frozenset(("standardise_input", "normalise_first_layer")),
+    frozenset(("mend_output_layer", "mend_loss")),
+    frozenset(("reinitialise", "zero_biases")),
+    frozenset(("reinitialise", "change_activation")),  # which has forms with an initialisation of its own
+)
+"""Remedies that turn the same screw."""
+
+
+def fit_together(one: Prescription, other: Prescription) -> bool:
+    """Whether two prescriptions can be carried out both: two remedies, that do not do the same thing twice."""
+    if one.remedy == other.remedy:
+        return False
+    return not any(one.remedy in rivals and other.remedy in rivals for rivals in _RIVALS)
+
+
+def combined(one: Prescription, other: Prescription) -> Prescription:
+    """Both, in the order in which they can be carried out."""
+    first, second = sorted((one, other), key=lambda each: _ORDER.get(each.remedy, 0))
+
+    def change(training: Training) -> Training:
+        return second.change(first.change(training))
+
+    def code() -> Code:
+        return joined(first.code(), second.code())
+
+    return Prescription(
+        remedy=f"{first.remedy}+{second.remedy}",
+        choice="+".join(each.choice for each in (first, second) if each.choice),
+        title=f"{first.title}; {second.title[:1].lower()}{second.title[1:]}",
+        why=f"one alone is not enough: {first.why}; and {second.why}",
+        sign=one.sign,
+        change=change,
+        code=code,
+        size=max(first.size, second.size) + 1,
+        inference=max(first.inference, second.inference),
+        keeps_weights=first.keeps_weights and second.keeps_weights,
+        network=_network(first, second),
+    )
+
+
+def _network(first: Prescription, second: Prescription) -> Callable[[Network], Network] | None:
+    one, other = first.network, second.network
+    if one is None or other is None:
+        return None
+    return lambda network: other(one(network))
+
+
+def joined(first: Code, second: Code) -> Code:
+    """The lines of both, one behind the other."""
+    places = [first.place] if first.place == second.place else [first.place, second.place]
+    return Code(
+        snippet=f"# {first.place}\n{first.snippet.rstrip()}\n\n# {second.place}\n{second.snippet}",
+        place="; then ".join(places),
+        imports=tuple(dict.fromkeys((*first.imports, *second.imports))),
+        edits=(*first.edits, *second.edits),
+    )
