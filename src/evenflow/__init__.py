@@ -18,6 +18,7 @@ _HOMES = {
     "EvenflowError": "evenflow.errors",
     "Finding": "evenflow.diagnose.finding",
     "Network": "evenflow.spec.network",
+    "Outcome": "evenflow.verify.outcome",
     "Probe": "evenflow.watch.probe",
     "ProbeWarning": "evenflow.measure.recorder",
     "SpecError": "evenflow.errors",
@@ -33,6 +34,7 @@ _HOMES = {
     "build": "evenflow.study.build",
     "diagnose": "evenflow",  # the package, which can be called
     "doctor": "evenflow",  # so is this one
+    "fix": "evenflow.verify.fix",
     "predict": "evenflow.study.forecast",
     "properties": "evenflow.spec.properties",
     "read_study": "evenflow.spec.files",
@@ -50,6 +52,7 @@ __all__ = [
     "EvenflowError",
     "Finding",
     "Network",
+    "Outcome",
     "Probe",
     "ProbeWarning",
     "SpecError",
@@ -65,6 +68,7 @@ __all__ = [
     "build",
     "diagnose",
     "doctor",
+    "fix",
     "predict",
     "properties",
     "read_study",
@@ -110,4 +114,6 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` re
     from evenflow.study.build import build
     from evenflow.study.forecast import predict
     from evenflow.study.run import run_study
+    from evenflow.verify.fix import fix
+    from evenflow.verify.outcome import Outcome
     from evenflow.watch.probe import Probe

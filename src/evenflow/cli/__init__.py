@@ -13,6 +13,7 @@ import evenflow
 from evenflow.cli.activations import activations
 from evenflow.cli.diagnose import diagnose
 from evenflow.cli.doctor import doctor
+from evenflow.cli.fix import fix
 from evenflow.cli.predict import predict
 from evenflow.cli.report import report
 from evenflow.cli.rules import rules
@@ -35,6 +36,7 @@ app.command(activations)
 app.command(report)
 app.command(watch, help_epilogue="")
 app.command(doctor, help_epilogue="")
+app.command(fix, help_epilogue="")
 app.command(diagnose, help_epilogue="")
 app.command(rules, help_epilogue="Example: `evenflow rules vanishing_gradient` explains this one.")
 
@@ -42,8 +44,8 @@ app.command(rules, help_epilogue="Example: `evenflow rules vanishing_gradient` e
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process.
 
-    Exit codes: 0 done, 1 done but cells failed or something was found that `--fail-on` names, 2 wrong use or unusable
-    input, 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 done but cells failed, something was found that `--fail-on` names, or nothing was shown to
+    help, 2 wrong use or unusable input, 130 stopped by Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -87,7 +87,7 @@ def tell(
         for diagnosis in diagnoses:
             console.print(diagnosis)
     else:
-        _write(_written(diagnoses, format, title), out)
+        write(_written(diagnoses, format, title), out, "diagnosis")
     return int(fail_on is not None and any(each.at_least(fail_on) for each in diagnoses))
 
 
@@ -107,7 +107,12 @@ def _written(diagnoses: Sequence[Diagnosis], format: Format, title: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _write(text: str, out: Path | None) -> None:
+def write(text: str, out: Path | None, what: str) -> None:
+    """Print a text, or write it to a file and say so.
+
+    Raises:
+        SpecError: the file cannot be written.
+    """
     from evenflow.cli.finish import say
     from evenflow.errors import SpecError
 
@@ -119,4 +124,4 @@ def _write(text: str, out: Path | None) -> None:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SpecError(f"--out {out}: it cannot be written ({error.strerror}); give another file") from None
-    say(f"diagnosis: {out}")
+    say(f"{what}: {out}")

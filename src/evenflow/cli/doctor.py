@@ -66,7 +66,7 @@ def doctor(
     from evenflow.doctor.examine import examine
     from evenflow.doctor.subject import subject_of
 
-    with _with_lines(), subject_of(target) as subject, _progress() as said, redirect_stdout(sys.stderr):
+    with with_lines(), subject_of(target) as subject, _progress() as said, redirect_stdout(sys.stderr):
         table = examine(
             subject.model,
             subject.data,
@@ -85,7 +85,7 @@ def doctor(
 
 
 @contextmanager
-def _with_lines() -> Iterator[None]:
+def with_lines() -> Iterator[None]:
     """Show what to add to a script that has no function for the doctor."""
     from evenflow.cli.finish import say
     from evenflow.doctor.subject import LINES, NoFunctionError

@@ -64,10 +64,10 @@ def examine(
         DataError: the data give no batches.
     """
     _check(loss_fn, steps, clip_norm, seconds)
-    device = _device(model)
+    device = device_of(model)
     with untouched_randomness():
         batches = take_batches(data, steps, device)
-        patient = _ready(model, optimizer, scheduler, batches)
+        patient = ready(model, optimizer, scheduler, batches)
     targets = _targets(batches)
     plan = Plan(batches, loss_fn, steps, clip_norm, targets.kind if targets else "other")
     with untouched_randomness():
@@ -76,7 +76,7 @@ def examine(
         with warnings.catch_warnings(record=True) as said_by_probe:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", ProbeWarning)  # kept among the facts of the run
-            with Probe(tried.model, _optimisers(tried, clock), window=_window(batches), name=name) as probe:
+            with Probe(tried.model, stepping(tried, clock), window=dead_window(batches), name=name) as probe:
                 course = train(
                     tried,
                     plan,
@@ -137,12 +137,13 @@ def _check(loss_fn: object, steps: object, clip_norm: object, seconds: float) ->
         raise SpecError(f"seconds={seconds!r} of the doctor: give a number above 0")
 
 
-def _device(model: object) -> torch.device:
+def device_of(model: object) -> torch.device:
+    """Where the first parameter is."""
     first = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
     return torch.device("cpu") if first is None or first.is_meta else first.device
 
 
-def _ready(model: Any, optimizer: Any, scheduler: Any, batches: Sequence[Batch]) -> Patient:
+def ready(model: Any, optimizer: Any, scheduler: Any, batches: Sequence[Batch]) -> Patient:
     """A copy at the start of its training; lazy modules have seen a batch."""
     if isinstance(model, torch.nn.Module) and is_lazy(unwrapped(model)):
         if isinstance(optimizer, Optimizer):
@@ -182,7 +183,7 @@ def _samples(batch: Batch) -> int:
     return max((len(one) for _, one in input_tensors(batch.inputs) if one.ndim), default=1) or 1
 
 
-def _window(batches: Sequence[Batch]) -> int:
+def dead_window(batches: Sequence[Batch]) -> int:
     """Samples for which a unit is silent before it is called dead: those of ten steps, which a short trial has too."""
     return 10 * _samples(batches[0])
 
@@ -200,7 +201,7 @@ def _loss_kind(setting: Setting) -> str:
     return setting.output.loss if setting.output is not None else ""
 
 
-def _optimisers(patient: Patient, clock: Optimizer | None) -> list[Optimizer]:
+def stepping(patient: Patient, clock: Optimizer | None) -> list[Optimizer]:
     """Those that step something of the model: one of another model, given by mistake, is none of the probe's."""
     own = {id(one) for one in patient.model.parameters()}
     groups = patient.optimizer.param_groups

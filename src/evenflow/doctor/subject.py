@@ -39,6 +39,7 @@ class Subject:
         name: of the function, for people.
         model, data, loss_fn, optimizer: as `ef.doctor` takes them.
         file, line: of the function, relative to the working folder; "" and 0 where it lies elsewhere.
+        function: itself.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Subject:
     optimizer: Any = None
     file: str = ""
     line: int = 0
+    function: Callable[[], Any] | None = None
 
 
 @contextmanager
@@ -61,20 +63,48 @@ def subject_of(target: str) -> Iterator[Subject]:
         SpecError: there is no such module, script or function, it raises, or returns something else.
     """
     path, _, function = target.rpartition(":") if _names_a_function(target) else (target, "", "")
-    is_script = path.endswith(".py") or os.sep in path
-    arguments, places = sys.argv, sys.path[:]
-    try:
-        sys.argv = [path]
-        sys.path.insert(0, str(Path(path).resolve().parent) if is_script else os.getcwd())
+    with _importing(path):
         with redirect_stdout(sys.stderr):  # what a script prints is no part of the diagnosis
-            module = _script(path) if is_script else _module(path)
+            module = _imported(path)
             name, call = _function(module, path, function)
             subject = _subject(f"{path}:{name}", _called(f"{path}:{name}", call))
             file, line = place_of(call)
-            subject = replace(subject, file=file, line=line)
+            subject = replace(subject, file=file, line=line, function=call)
         yield subject
+
+
+def function_of(target: str) -> Callable[..., Any]:
+    """The function that "module:function" or "script.py:function" names; a script that runs already is not run anew.
+
+    Raises:
+        SpecError: there is no such module, script or function, or it raises when it is imported.
+    """
+    path, _, function = target.rpartition(":")
+    with _importing(path), redirect_stdout(sys.stderr):
+        known = sys.modules.get(Path(path).stem) if _is_script(path) else None
+        file = getattr(known, "__file__", None)
+        runs = known is not None and file is not None and Path(file).resolve() == Path(path).resolve()
+        return _function(known if runs and known is not None else _imported(path), path, function)[1]
+
+
+@contextmanager
+def _importing(path: str) -> Iterator[None]:
+    """Where Python looks for modules, and what a script finds as its arguments."""
+    arguments, places = sys.argv, sys.path[:]
+    try:
+        sys.argv = [path]
+        sys.path.insert(0, str(Path(path).resolve().parent) if _is_script(path) else os.getcwd())
+        yield
     finally:
         sys.argv, sys.path[:] = arguments, places
+
+
+def _is_script(path: str) -> bool:
+    return path.endswith(".py") or os.sep in path
+
+
+def _imported(path: str) -> ModuleType:
+    return _script(path) if _is_script(path) else _module(path)
 
 
 def _names_a_function(target: str) -> bool:

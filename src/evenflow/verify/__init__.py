@@ -1,0 +1,1 @@
+"""Remedies tried: the original beside the candidates, from equal starts on equal batches."""

@@ -1,0 +1,78 @@
+"""An outcome as plain data and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from evenflow.verify.outcome import Outcome, Trials
+
+FORMAT = 1
+"""Of the data; a number that grows when they change in a way that breaks readers."""
+
+
+def to_dict(outcome: Outcome) -> dict[str, object]:
+    """Plain data: dictionaries, lists, text and finite numbers."""
+    chosen, paired = outcome.chosen, outcome.paired
+    found = {
+        "format": FORMAT,
+        "repaired": outcome.repaired,
+        "healthy": outcome.healthy,
+        "reason": outcome.reason,
+        "chosen": None
+        if chosen is None
+        else {
+            "name": chosen.name,
+            "remedy": chosen.remedy,
+            "choice": chosen.choice,
+            "title": chosen.title,
+            "why": chosen.why,
+            "sign": chosen.sign,
+            "size": chosen.size,
+            "inference": chosen.inference,
+            "keeps_weights": chosen.keeps_weights,
+        },
+        "code": outcome.code,
+        "diff": outcome.diff,
+        "metric": outcome.table.metric,
+        "trials": rows(outcome.table),
+        "paired": None
+        if paired is None
+        else {
+            "steps": paired.steps,
+            "before": [paired.before[seed] for seed in paired.before],
+            "after": [paired.after[seed] for seed in paired.before],
+            "difference": asdict(paired.difference),
+            "seconds_per_step_before": paired.seconds_before,
+            "seconds_per_step_after": paired.seconds_after,
+            "redrawn": paired.redrawn,
+        },
+        "reading": None if outcome.reading is None else asdict(outcome.reading),
+        "notes": list(outcome.notes),
+        "steps": outcome.steps,
+        "examined": outcome.examined,
+        "seconds": outcome.seconds,
+        "diagnosis": outcome.diagnosis.to_dict(),
+    }
+    return _finite(found)
+
+
+def to_json(outcome: Outcome) -> str:
+    """Indented, in the letters of every language."""
+    return json.dumps(to_dict(outcome), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def rows(trials: Trials) -> list[dict[str, object]]:
+    """The table, a dictionary a row."""
+    return [_finite(asdict(row)) for row in trials.rows]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

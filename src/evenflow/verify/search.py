@@ -1,0 +1,243 @@
+"""The search for the change that helps: candidates in brackets, halved; combinations of two; the best on other starts.
+
+A bracket is small, since candidates come best guess first; the next one is opened only if the first does not hold what
+is good enough, and combinations of two only after that. Whatever happens on the way, what was tried is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from evenflow.prescribe.effect import twin
+from evenflow.prescribe.prescription import Prescription, Training, View
+from evenflow.verify.halving import Clock, halve
+from evenflow.verify.metric import Metric
+from evenflow.verify.pairs import Paired, pair
+from evenflow.verify.randomness import Randomness
+from evenflow.verify.trial import Trainee
+
+Offer = Callable[[View], Sequence[Prescription]]
+Combine = Callable[[Prescription, Sequence[Prescription]], Iterable[Prescription]]
+
+_FIRST, _SECOND, _COMBINED = 4, 8, 6
+"""Candidates of the brackets."""
+_ENOUGH = 0.95
+"""Share of what can be learned from which on no further bracket is opened."""
+_AS_A_TWIN, _MOST, _MOST_OF_A_RATE = 0.01, 0.75, 0.9
+"""How far below the score of the best twin counts as the same; and what has to be learned for it to be enough.
+
+More where the twin has another learning rate: twins go by powers of ten, and the best rate may lie between.
+"""
+_ATTEMPTS = 2
+"""Candidates that are tried on other starts: a 95 % interval lies above 0 by chance once in 40, so twice in 40."""
+_FEWEST_PAIRED = 20
+_PART = 0.25
+"""Of the gain that is shown by the steps that pairs begin with."""
+
+
+@dataclass
+class Search:
+    """A search and its state.
+
+    Args:
+        view: of the original.
+        metric: by which trainings are judged.
+        own: value of the original after `steps`.
+        steps: of a whole trial.
+        clock: of the whole search.
+        reserve: seconds that are kept for other starts.
+        loss_kind: of the original.
+        twin: the best score of a twin of the doctor's that was clearly better; NaN without one.
+        twin_of_rate: whether that twin has another learning rate.
+        least: that a change has to gain.
+        room: copies that can be in training at a time.
+        said: called with what trains, its steps done, and its steps in all.
+    """
+
+    view: View
+    metric: Metric
+    own: float
+    steps: int
+    clock: Clock
+    reserve: float = 0.0
+    loss_kind: str = ""
+    twin: float = math.nan
+    twin_of_rate: bool = False
+    least: float = 0.0
+    room: int = 2**16
+    said: Callable[[str, int, int], None] = lambda *_: None
+    randomness: Randomness = field(default_factory=Randomness.now)
+    offered: tuple[Prescription, ...] = ()
+    trainees: list[Trainee] = field(default_factory=list)
+    prescriptions: dict[Trainee, Prescription] = field(default_factory=dict)
+    statuses: dict[Trainee, str] = field(default_factory=dict)
+    pairs: list[tuple[Trainee, Paired]] = field(default_factory=list)
+    hurried: bool = False
+    stopped: bool = False
+    untried: int = 0
+    extra: int = 0
+    """Steps that the original was trained for its own value."""
+
+    @property
+    def training(self) -> Training:
+        """The original."""
+        return self.view.training
+
+    @property
+    def trained(self) -> int:
+        """Steps of all trials together."""
+        return sum(one.steps for one in self.trainees) + sum(found.trained for _, found in self.pairs)
+
+    def prescription(self, one: Trainee) -> Prescription:
+        """What a trainee tries."""
+        return self.prescriptions[one]
+
+    def run(self, offered: Sequence[Prescription], combine: Combine) -> Trainee | None:
+        """Try what is offered, and give what is better than the original beyond chance; None where nothing is."""
+        self.offered = tuple(offered)
+        brackets = [offered[:_FIRST], offered[_FIRST : _FIRST + _SECOND]]
+        for bracket in brackets:
+            self._bracket(bracket)
+            if self.hurried or self._is_enough():
+                break
+        else:
+            best = self.finalists()[:1]
+            if best:
+                first = self.prescription(best[0])
+                others = [one for one in offered if one is not first]
+                combined = combine(first, others)
+                self._bracket([one for one, _ in zip(combined, range(_COMBINED), strict=False)])
+        self.untried = max(len(offered) - sum(self.prescription(one) in offered for one in self.trainees), 0)
+        return self._confirmed()
+
+    def _bracket(self, prescriptions: Sequence[Prescription]) -> None:
+        """Halve these candidates, as many at a time as there is room for."""
+        for first in range(0, len(prescriptions), max(self.room, 1)):
+            part = prescriptions[first : first + max(self.room, 1)]
+            found = [self._trainee(one) for one in part]
+            self.trainees += found
+            halved = halve(
+                found,
+                self.steps,
+                Clock(self.clock.left - self.reserve),
+                kept=[one for one in found if self.prescription(one) is self._promised],
+                enough=lambda one: self.metric.cannot_be_beaten(one.value) and self.gain(one) >= self.least,
+                said=lambda one, step: self.said(one.name, step, self.steps),
+            )
+            for one in found:
+                if one not in halved.order[:2]:
+                    one.training = None  # its memory goes to those that come
+            self.hurried = self.hurried or halved.hurried
+            if halved.hurried or self._cannot_be_beaten():
+                return
+
+    @cached_property
+    def _promised(self) -> Prescription | None:
+        """What the best twin of the doctor's has tried, which was clearly better after all of its steps."""
+        found = [(one, twin(self.view, one)) for one in self.offered]
+        clear = [(one, seen.points) for one, seen in found if seen is not None and seen.clear]
+        return max(clear, key=lambda each: each[1])[0] if clear else None
+
+    def _trainee(self, prescription: Prescription) -> Trainee:
+        one = Trainee(
+            prescription.name,
+            lambda: prescription.change(self.training.copied()),
+            self.metric,
+            self.randomness,
+            self.loss_kind,
+            self.training.plan.loss,
+        )
+        self.prescriptions[one] = prescription
+        return one
+
+    def gain(self, one: Trainee) -> float:
+        """By how much a candidate is better than the original."""
+        return one.merit - self.metric.merit(self.own)
+
+    def finalists(self) -> list[Trainee]:
+        """Those that came to a value, the best first; of equal ones the one that was thought better."""
+        known = [one for one in self.trainees if one.alive and one.values]
+        through = [one for one in known if one.steps >= self.steps or self._unbeaten(one)]
+
+        def rank(one: Trainee) -> float:
+            return -round(one.merit, 2) if self.metric.is_score else -one.merit
+
+        ahead = sorted(through, key=rank)
+        behind = sorted((one for one in known if one not in ahead), key=lambda one: (-one.steps, rank(one)))
+        return [*ahead, *behind]
+
+    def _unbeaten(self, one: Trainee) -> bool:
+        return self.metric.cannot_be_beaten(one.value)
+
+    def _cannot_be_beaten(self) -> bool:
+        best = self.finalists()[:1]
+        return bool(best) and self._unbeaten(best[0]) and self.gain(best[0]) >= self.least
+
+    def _is_enough(self) -> bool:
+        """Whether the best so far leaves so little to gain that no more need be tried."""
+        best = self.finalists()[:1]
+        if not best or self.gain(best[0]) < self.least:
+            return False
+        value = best[0].value
+        learned = self.metric.learned(value)
+        if learned >= _ENOUGH or self._unbeaten(best[0]):
+            return True
+        most = _MOST_OF_A_RATE if self.twin_of_rate else _MOST
+        return self.metric.is_score and learned >= most and value >= self.twin - _AS_A_TWIN
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the original leaves as much to gain as a change has to."""
+        return not self.metric.is_score or not 1.0 - self.own < self.least
+
+    def _confirmed(self) -> Trainee | None:
+        """The first of the best that is better on other starts, too."""
+        ahead = [one for one in self.finalists() if self.gain(one) >= self.least]
+        for one in ahead[:_ATTEMPTS]:
+            if not self.clock.left:
+                self.hurried = True
+                break
+            found = pair(
+                self.training,
+                self.prescription(one),
+                self.metric,
+                self._paired_steps(one),
+                self.clock,
+                loss_kind=self.loss_kind,
+                most=self.steps,
+                room=self.room,
+                said=lambda what, step: self.said(what, step, self.steps),
+            )
+            self.pairs.append((one, found))
+            if found.beats(self.least):
+                return one
+            self.hurried = self.hurried or (found.is_open and not found.problem)
+            self.statuses[one] = (
+                f"could not be tried from another start: {found.problem}"
+                if found.problem
+                else "not better beyond chance"
+            )
+        return None
+
+    def _paired_steps(self, one: Trainee) -> int:
+        """The first steps that show a good part of the gain over what the original came to after all of its steps.
+
+        Other starts then cost no more than they have to; what they leave open is trained on.
+        """
+        gain = self.gain(one)
+        for steps, value in one.values.items():
+            if (
+                steps >= _FEWEST_PAIRED
+                and self.metric.merit(value) - self.metric.merit(self.own) >= _PART * gain
+            ):
+                return steps
+        return one.steps
+
+
+def narrowed(offered: Sequence[Prescription], only: Sequence[str]) -> list[Prescription]:
+    """Those of these names: of a remedy, or of a remedy with its choice."""
+    wanted = {word.strip().replace("-", "_") for word in only}
+    return [one for one in offered if one.remedy in wanted or one.name in wanted]
