@@ -1,15 +1,29 @@
-"""The cases: sound recipes drawn from factors, and each mechanism on recipes that suit it."""
+"""The cases: sound recipes drawn from factors, and each mechanism on recipes that suit it.
+
+There are two draws. On the first, the calibration half, rules were made and thresholds chosen. The second, the half
+that is held back, was drawn after that, and tells how good they are.
+"""
 
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 
-from . import end_faults, input_faults, nonfinite_faults, optimiser_faults, signal_faults, sound, unit_faults
-from .plans import FAULTS, FURTHER, SOUND
-from .recipe import Case, Mechanism
+from . import (
+    end_faults,
+    held_back,
+    input_faults,
+    nonfinite_faults,
+    optimiser_faults,
+    signal_faults,
+    sound,
+    unit_faults,
+    unseen_faults,
+    unseen_sound,
+)
+from .plans import FAULTS, FURTHER, SOUND, Plan
+from .recipe import Case, Mechanism, Recipe
 
 MECHANISMS: dict[str, Mechanism] = {
     one.name: one
@@ -21,27 +35,53 @@ MECHANISMS: dict[str, Mechanism] = {
         *optimiser_faults.MECHANISMS,
         *nonfinite_faults.MECHANISMS,
         *sound.MECHANISMS,
+        *unseen_faults.MECHANISMS,
+        *unseen_sound.MECHANISMS,
     )
 }
+UNSEEN = frozenset(one.name for one in (*unseen_faults.MECHANISMS, *unseen_sound.MECHANISMS))
+"""Mechanisms of the held-back half alone."""
+
+SEEDS = {"calibration": 1000, "held back": 50_000}
+BEHIND = 200
+"""Plans of the second draw are numbered from here, so that no case has the name, and with it the seed, of another."""
 
 
-def _cases() -> Iterator[Case]:
+def _calibration() -> Iterator[Case]:
     for index, plan in enumerate((*FAULTS, *SOUND, *FURTHER)):
-        draw = random.Random(1000 + index)
+        draw = random.Random(SEEDS["calibration"] + index)
         mechanism = MECHANISMS[plan.mechanism] if plan.mechanism else None
         for count in range(plan.count):
             recipe = plan.bases[count % len(plan.bases)](draw)
             dose = mechanism.doses[count % len(mechanism.doses)] if mechanism else 1.0
-            name = f"{plan.mechanism or 'plain'}-{index}-{count}-{recipe.family}-{recipe.data}"
-            yield Case(name, recipe, mechanism, dose)
+            yield Case(_name(plan, index, count, recipe), recipe, mechanism, dose)
+
+
+def _held_back(known: frozenset[Recipe]) -> Iterator[Case]:
+    for index, plan in enumerate(held_back.plans()):
+        draw = random.Random(SEEDS["held back"] + index)
+        mechanism = MECHANISMS[plan.mechanism] if plan.mechanism else None
+        doses = held_back.DOSES.get(plan.mechanism, mechanism.doses if mechanism else (1.0,))
+        for count in range(plan.count):
+            base = plan.bases[count % len(plan.bases)]
+            recipe = held_back.varied(base(draw), draw)
+            while recipe in known:
+                recipe = held_back.varied(base(draw), draw)
+            name = _name(plan, BEHIND + index, count, recipe)
+            yield Case(name, recipe, mechanism, doses[count % len(doses)], "held back")
+
+
+def _name(plan: Plan, index: int, count: int, recipe: Recipe) -> str:
+    return f"{plan.mechanism or 'plain'}-{index}-{count}-{recipe.family}-{recipe.data}"
 
 
 @lru_cache
 def population() -> tuple[Case, ...]:
     """All cases, the same every time."""
-    return tuple(_cases())
+    first = tuple(_calibration())
+    return (*first, *_held_back(frozenset(one.recipe for one in first)))
 
 
 def half(case: Case) -> str:
-    """ "calibration" or "held back", by a checksum of the case's name."""
-    return "calibration" if zlib.crc32(case.name.encode()) % 2 else "held back"
+    """ "calibration" or "held back": which draw the case is of."""
+    return case.drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
@@ -119,12 +119,14 @@ class Case:
         recipe: the sound training.
         mechanism: what is done to it; None for nothing.
         dose: of the mechanism.
+        drawn: "calibration" or "held back".
     """
 
     name: str
     recipe: Recipe
     mechanism: Mechanism | None = None
-    dose: float = field(default=1.0)
+    dose: float = 1.0
+    drawn: str = "calibration"
 
     @property
     def cause(self) -> str:
