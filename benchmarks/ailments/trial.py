@@ -41,12 +41,17 @@ def built(case: Case, seed: int = 0, *, faulty: bool = True, rate: float = 1.0) 
     training = Training(model, served, LOSSES[recipe.loss], optimiser(recipe, trained), score)
     if mechanism and mechanism.training:
         training = mechanism.training(training, case.dose)
+    return faster(training, rate)
+
+
+def faster(training: Training, factor: float) -> Training:
+    """The same training with its learning rate times so much, at every step."""
     for group in training.optimiser.param_groups:
-        group["lr"] *= rate
+        group["lr"] *= factor
         if "initial_lr" in group:
-            group["initial_lr"] *= rate
+            group["initial_lr"] *= factor
     if training.scheduler is not None:
-        training.scheduler.base_lrs = [one * rate for one in training.scheduler.base_lrs]
+        training.scheduler.base_lrs = [one * factor for one in training.scheduler.base_lrs]
     return training
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from .population import population
 from .published import DETECTORS
 from .recipe import Case
 from .record import record
+from .repairs import REPAIRERS
 from .scoring import PREFIXES
 from .symptoms import symptoms
 from .truth import plain, truth
@@ -53,6 +55,11 @@ def examined(name: str, folder: str) -> Line:
     begun = time.process_time()
     table_of(_named(name), Path(folder))
     return {"name": name, "seconds": time.process_time() - begun}
+
+
+def repaired_by(name: str, repairer: str, folder: str, budget: float) -> Line:
+    """What a repairer makes of it, whose truth the folder holds."""
+    return asdict(REPAIRERS[repairer](_named(name), kept(Path(folder) / "truth.jsonl")[name], budget))
 
 
 def kept(path: Path) -> dict[str, Line]:

@@ -19,18 +19,18 @@ EVERY = 3
 PLANNED = 8  # epochs of 200 steps
 
 
-def autotrainer(record: Record) -> list[str]:
-    """What the first check that fires finds."""
+def autotrainer(record: Record, hoped: float = THETA) -> list[str]:
+    """What the first check that fires finds, for a user who hopes for this accuracy."""
     for count in range(EVERY, len(record.epochs) + 1, EVERY):
-        found = _check(record, count)
+        found = _check(record, count, hoped)
         if found:
             return found
     if record.losses and not math.isfinite(record.losses[-1]):
         return ["exploding_gradient"]
-    return _check(record, len(record.epochs)) if len(record.epochs) == PLANNED else []
+    return _check(record, len(record.epochs), hoped) if len(record.epochs) == PLANNED else []
 
 
-def _check(record: Record, count: int) -> list[str]:
+def _check(record: Record, count: int, hoped: float) -> list[str]:
     step = count * EPOCH
     shot = [one for one in record.snapshots if one.step < step][-1]
     accuracies = [one.accuracy for one in record.epochs[:count]]
@@ -39,7 +39,7 @@ def _check(record: Record, count: int) -> list[str]:
     if record.classes == 0:
         return found
     gains = [b - a for a, b in pairwise(accuracies)]
-    if max(accuracies) < THETA or (gains and max(gains[-EVERY:]) < DELTA and max(accuracies) < 0.95):
+    if max(accuracies) < hoped or (gains and max(gains[-EVERY:]) < DELTA and max(accuracies) < 0.95):
         found += [name for name in _gradients(shot) if name not in found]
     if any(abs(one.mean) >= OMEGA for one in shot.outputs.values()):
         found.append("unnormalised_input")
@@ -48,7 +48,7 @@ def _check(record: Record, count: int) -> list[str]:
     if _swings(accuracies) >= ETA * count:
         found.append("lr_too_high")
     held_gains = [b - a for a, b in pairwise(held)]
-    if gains and max(gains) < DELTA and max(held_gains) < DELTA and max(accuracies) < THETA:
+    if gains and max(gains) < DELTA and max(held_gains) < DELTA and max(accuracies) < hoped:
         found.append("lr_too_low")
     return found
 
