@@ -291,6 +291,7 @@ def test_a_store_that_others_may_not_read_is_one_line(closed_folder):
         Store.open(path)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # another test of this process may have started threads
 def test_steps_that_a_killed_process_left_beside_are_read_or_told(closed_folder):
     path = closed_folder / "study.db"
     closed_folder.chmod(0o755)

@@ -104,7 +104,7 @@ def wait_for_rows(path: Path, rows: int) -> None:
     raise AssertionError("the study did not begin")
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_killed_in_the_middle_and_started_again(
     start: Callable[..., subprocess.Popen], tmp_path: Path, jobs: str
 ) -> None:

@@ -87,7 +87,8 @@ def test_a_finding_is_said_once_when_two_judgements_agree(judged, watched):
 def test_the_summary_ends_with_the_diagnosis(judged, watched):
     judged(dead_units=after(100, message="two units are dead", sites=("1",)), loss_plateau=None)
     error = watched()
-    assert "train: 1 fault in 130 steps; 2 rules judged\nFAULT EF104 dead_units in 1 from step 0\n" in error
+    assert "train: 1 fault in 130 steps; 2 rules judged\n" in error
+    assert '\nFAULT EF104 dead_units in "1" from step 0\n' in error
     assert "evenflow: to judge it again: evenflow diagnose flow.sqlite" in error
     assert error.index("FAULT EF104") > error.index("evenflow: Sequential, 130 steps")
 
@@ -189,4 +190,4 @@ def test_a_finding_in_one_line_has_place_and_step():
         ef.Table.from_rows([Run("a")], []),
         rules=[rule("dead_units", verdict(sites=("a", "b"), step=7, message="so it is"))],
     ).findings
-    assert one_line(finding) == "fault EF104 dead_units in a and b from step 7: So it is."
+    assert one_line(finding) == 'fault EF104 dead_units in "a" and "b" from step 7: So it is.'
