@@ -154,9 +154,9 @@ def _forms(view: View, name: str) -> Sequence[Prescription]:
 
 def _told(one: Prescription, rule: str, told: Effect) -> Prescription:
     """With what it answers and what it rests on among its reasons."""
-    words = f"; {told.words}" if told.words and told.grade > 1 and "twin" not in told.words else ""
+    words = f"; {told.words}." if told.words and told.grade > 1 and "twin" not in told.words else ""
     why = one.why if rule in one.why else f"answers {rule}: {one.why}"
-    return replace(one, why=why + words)
+    return replace(one, why=why.rstrip(".") + words if words else why)
 
 
 def _mixed(found: list[Guess]) -> list[Guess]:

@@ -12,6 +12,7 @@ from evenflow.doctor.copying import untouched_randomness
 from evenflow.errors import EvenflowError
 from evenflow.prescribe.flow import Flow, flow_of
 from evenflow.prescribe.prescription import Prescription, View
+from evenflow.wording import number
 
 TWINS: dict[str, tuple[str, ...]] = {
     "standardise_input": ("inputs",),
@@ -97,18 +98,24 @@ def graded(before: Flow, after: Flow) -> Effect:
     return Effect(grade, _words(before, after))
 
 
+def _power(decades: float) -> str:
+    """Ten to this power, in figures; a gradient of 0 has no decades that are finite."""
+    return number(10.0 ** min(decades, 300.0))
+
+
 def _words(before: Flow, after: Flow) -> str:
     theory = before.foreseen and after.foreseen
     ratios = (before.predicted, after.predicted) if theory else (before.gradient, after.gradient)
     parts = []
     if not any(map(math.isnan, ratios)) and abs(ratios[0] - ratios[1]) > 0.3:
         parts.append(
-            f"the gradient of the first layers over that of the last goes from 10^{ratios[0]:.1f} to 10^{ratios[1]:.1f}"
-            + (" by theory" if theory else "")
+            f"the gradient of the first layers over that of the last goes from {_power(ratios[0])} to "
+            f"{_power(ratios[1])}" + (" by theory" if theory else "")
         )
     if abs(before.activations - after.activations) > 0.3:
         parts.append(
-            f"activations change by 10^{after.activations:.1f} through the network, not 10^{before.activations:.1f}"
+            f"activations grow {_power(after.activations)} times through the network, not "
+            f"{_power(before.activations)} times"
         )
     for name, word in (
         ("dead", "dead units"),
