@@ -13,6 +13,8 @@ from evenflow.spec.study import GRID_KEYS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = ("study.md-1", "study.md-2")
+"""Blocks that train more than a moment; the README shows the same in short."""
 
 
 def blocks(language: str) -> list:
@@ -20,7 +22,8 @@ def blocks(language: str) -> list:
     found = []
     for page in PAGES:
         for number, text in enumerate(re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)):
-            found.append(pytest.param(text, id=f"{page.name}-{number}"))
+            name = f"{page.name}-{number}"
+            found.append(pytest.param(text, id=name, marks=[pytest.mark.slow] if name in LONG else []))
     return found
 
 

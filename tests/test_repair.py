@@ -230,6 +230,7 @@ def test_results_join_truth_and_repair_and_leave_out_what_is_not_repaired_yet():
     assert {one.mechanism.name for one in names if one.mechanism} == BEYOND
 
 
+@pytest.mark.slow
 def test_both_repair_a_stack_of_sigmoids_and_leave_the_case_as_it_is():
     recipe = Recipe("mlp", "blobs", depth=6, width=8, activation="sigmoid")
     mechanism = Mechanism("hand", "vanishing_gradient", recipe=lambda own, _: own)

@@ -154,6 +154,7 @@ def test_a_training_that_runs_away_says_so_in_its_line():
     assert outcome.chosen is not None
 
 
+@pytest.mark.slow
 def test_the_same_again_gives_the_same():
     one, other = (repaired(TANH, RELU, steps=40) for _ in range(2))
     assert [(row.name, row.value, row.steps) for row in one.table] == [
@@ -200,6 +201,7 @@ def test_what_a_change_throws_away_is_told(found):
     assert not any("what they have learned is lost" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_a_risk_is_changed_for_ten_points_only(monkeypatch):
     risk = Finding("dead_units", "EF104", "risk", 0.9, (), None, {}, "Made up.", ("change_activation",))
     monkeypatch.setattr(
@@ -239,6 +241,7 @@ def test_what_helps_on_the_first_start_only_is_reported_as_such():
     assert rows(outcome)["lucky"].status == "not better beyond chance"
 
 
+@pytest.mark.slow
 def test_combinations_of_two_are_tried_where_one_is_not_enough():
     asked = []
 
@@ -271,6 +274,7 @@ def test_nothing_that_can_be_carried_out():
     assert "reinitialise does not apply" in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_users_own_decides():
     def few_large_weights(model, batches):
         assert len(batches) == len(BATCHES)
@@ -333,6 +337,7 @@ def test_an_examination_that_was_cut_short_is_told(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_little_memory_makes_smaller_groups(monkeypatch):
     model = sigmoids(5)
     size = sum(one.nbytes for one in model.parameters())
