@@ -509,6 +509,7 @@ for name in sorted(probe.table.statistics):
 """
 
 
+@pytest.mark.slow
 def test_the_same_without_compiled_kernels():
     here = io.StringIO()
     with contextlib.redirect_stdout(here):

@@ -160,6 +160,7 @@ def test_a_computation_that_fails_is_noted_and_tried_again(
     assert {(run.status, run.facts["message"]) for run in predicted(path).runs} == {("finished", None)}
 
 
+@pytest.mark.slow
 def test_processes_change_no_prediction(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foresight, "_FEW", 0)
     with Store.open(tmp_path / "s.sqlite", "a") as store:

@@ -198,6 +198,7 @@ def test_no_process_outlives_a_killed_driver(start: Callable[..., subprocess.Pop
     raise AssertionError("a worker goes on without its driver")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(start: Callable[..., subprocess.Popen], tmp_path: Path) -> None:
     process = start("worker", 400, "--jobs", "2")
     wait_for_rows(tmp_path / "worker" / "study.sqlite", 50)
@@ -217,6 +218,7 @@ def test_finished_cells_are_not_run_again_and_new_ones_are(tmp_path: Path) -> No
     assert set(first.keys) < set(wider.keys)
 
 
+@pytest.mark.slow
 def test_processes_change_no_figure(tmp_path: Path) -> None:
     run_study(tiny(), tmp_path / "one.sqlite", jobs=1)
     run_study(tiny(), tmp_path / "two.sqlite", jobs=2)
@@ -243,6 +245,7 @@ def test_a_custom_activation_reaches_the_processes(tmp_path: Path) -> None:
     assert {run.status for run in read(tmp_path / "s.sqlite").runs} == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_module_of_the_study_is_found_again_by_its_report(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import evenflow as ef\nef.register_activation('cubic_of_run', lambda z: z + 0.01 * z**3)\n"
