@@ -18,6 +18,9 @@ help:
 study: $(READY)
 	$(BIN)/evenflow study
 
+# Processes that share the cores take one thread each: with more they wait for one another.
+test test-all: export OMP_NUM_THREADS = 1
+
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
