@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from .contenders import Contender
 from .jobs import JobError, Options, apart, job_of, times_of
 from .progress import bar
 from .ratios import ratio
-from .timing import Times, groups
+from .timing import Times, groups, turns
 from .workloads import Workload
 
 Row = dict[str, Any]
@@ -25,17 +26,18 @@ def compare(
 ) -> dict[str, list[Row]]:
     """Measure, print a table of every workload, and give the rows by workload."""
     chosen = groups(contenders)
-    each = options.warm_up + options.rounds
+    planned = [turns(group, workload.inner, options.rounds) for workload in workloads for group in chosen]
+    ends = [*itertools.accumulate(places * (options.warm_up + rounds) for places, rounds in planned)]
     figures: dict[str, list[Row]] = {}
-    with bar(console, "rounds", len(workloads) * len(chosen) * each) as (advance, reach):
+    with bar(console, "rounds", ends[-1]) as (advance, reach):
         for place, workload in enumerate(workloads):
             tables = []
-            for index, group in enumerate(chosen, start=place * len(chosen) + 1):
+            for index, group in enumerate(chosen, start=place * len(chosen)):
                 try:
                     times = apart(times_of, job_of(workload.name, group, options), advance)
                 except JobError as error:
                     times = Times({}, {}, {one.name: str(error) for one in group})
-                reach(index * each)
+                reach(ends[index])
                 tables.append([*rows(times, group, workload)])
             console.print(table(workload, tables, options.rounds))
             figures[workload.name] = [row for several in tables for row in several]

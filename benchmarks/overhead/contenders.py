@@ -30,6 +30,7 @@ class Contender:
     attach: Callable[[Training], Detach]
     period: int = 1  # steps after which its work repeats
     compiled: bool = False  # held against the bare compiled step
+    detaches: bool = False  # leaves the training as it was
     environment: dict[str, str] = field(default_factory=dict)  # set before the package is imported
 
 
@@ -108,14 +109,14 @@ def foreach_norm(training: Training) -> Detach:
 
 _PROBED = "activations, their gradients, gradients, updates"
 
-BARE = Contender("bare", "nothing", nothing)
-BARE_AGAIN = Contender("bare again", "the noise floor", nothing)
+BARE = Contender("bare", "nothing", nothing, detaches=True)
+BARE_AGAIN = Contender("bare again", "the noise floor", nothing, detaches=True)
 COMPILED_BARE = Contender("compiled bare", "nothing", compiled(nothing), compiled=True)
 COMPILED_BARE_AGAIN = Contender("compiled bare again", "the noise floor", compiled(nothing), compiled=True)
 
 OWN = (
-    Contender("probe every step", _PROBED, probe(1)),
-    Contender("probe every 10 steps", f"{_PROBED}, at every tenth step", probe(10), period=10),
+    Contender("probe every step", _PROBED, probe(1), detaches=True),
+    Contender("probe every 10 steps", f"{_PROBED}, at every tenth step", probe(10), period=10, detaches=True),
     Contender(
         "probe, torch kernels",
         f"{_PROBED}, without the compiled kernels",

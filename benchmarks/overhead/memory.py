@@ -33,7 +33,8 @@ class Held:
 
 def held(workload: Workload, contender: Contender, base_width: int) -> Held:
     """Measure one step of a training that has made a few."""
-    training, detach = enter(workload, contender, base_width)
+    training = workload.training(base_width)
+    detach = enter(training, contender)
     tracemalloc.start()
     training.step()
     gc.collect()
