@@ -151,6 +151,7 @@ class Recorder:
         self._scale = math.nan
         self._stepped: set[int] = set()
         self._heard = False  # whether this step has brought anything
+        self._turned = False  # whether the last recorded step has left nothing behind, and its likeness holds
         self._checked = self._clips = False
         self._was_training = model.training
         self._written = written
@@ -481,9 +482,9 @@ class Recorder:
     def after_step(self, optimiser: Optimizer, closure: bool) -> None:  # noqa: ARG002
         if not self.on and self.budget is None and self.failure is None and self._given == [optimiser]:
             self.step += 1  # one of many that are not recorded: nothing was kept, so nothing is over
-            if self.step % self._every:
-                return
-            self.step -= 1
+            if self.step % self._every == 0:
+                self._begin_step(self._turned)
+            return
         try:
             like = self._likeness
             if like is not None and self.on and like.optimiser is optimiser and self._turn(like):
@@ -520,6 +521,10 @@ class Recorder:
             self._group(optimiser).read_gradients("unscaled")
         except Exception as error:
             self.fail(error)
+
+    def found_loss(self, value: Tensor) -> None:
+        """The loss of this step, one number without its graph, which was found where the backward pass began."""
+        self._loss = value
 
     def loss(self, value: Tensor | float) -> None:
         """The loss of this step.
@@ -652,6 +657,7 @@ class Recorder:
 
     def _end_step(self) -> None:
         clean = self._flush()
+        self._turned = False
         if self.budget is not None:
             self.budget.took(time.perf_counter() - self._step_began)
             if self._ranks is None:
@@ -689,6 +695,7 @@ class Recorder:
         self.step = step = self.step + 1
         self.on = step % self._every == 0
         self._heard = False
+        self._turned = True
         self._loss, self._scale = None, math.nan
         self._flags[FAULT] = 0
         self._looks = self.on and onlooker is not None and onlooker.due(step)

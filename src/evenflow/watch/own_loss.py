@@ -55,10 +55,7 @@ class OwnLoss:
         self._losses.closure = False
         loss = self._losses.taken(optimiser)
         if loss is not None and self._recorder.on:
-            try:
-                self._recorder.loss(loss)
-            except Exception as error:
-                self._recorder.fail(error)
+            self._recorder.found_loss(loss)
 
     def unscaled(self, optimiser: Optimizer, scale: float) -> None:
         """What a GradScaler multiplies is counted as it was before."""
