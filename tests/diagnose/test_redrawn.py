@@ -112,6 +112,7 @@ def test_a_twin_that_fails_as_well_says_nothing(large):
     assert heard(0.15, 0.9)
     assert heard(0.6, 0.3)
     assert heard(0.5, 0.58)
+    assert heard(0.4, 0.2)
     assert not heard(0.2, 0.25)
     assert not heard(0.2, 0.1)
 

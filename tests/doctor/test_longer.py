@@ -128,7 +128,7 @@ def test_on_its_way(trial):
     "trial",
     [
         own(FLAT),
-        own(FALLING, score=0.6),
+        own(FALLING, score=0.55),
         own(FALLING[:5]),
         own([*FALLING[:-1], math.nan]),
         Trial(change="nothing", loss=tuple(2.0 - one for one in FALLING)),

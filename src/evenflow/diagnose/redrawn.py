@@ -13,7 +13,7 @@ from dataclasses import replace
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import learning
-from evenflow.diagnose.outcome import POOR
+from evenflow.diagnose.outcome import POOR, STUCK
 from evenflow.diagnose.twins import CLEARLY, Comparison, best, compared, skill_of
 
 REMEDY = "reinitialise"
@@ -22,8 +22,9 @@ REMEDY = "reinitialise"
 def drawn_anew(case: Case) -> Comparison | None:
     """The twin whose weights are drawn as theory asks, beside the training; None where it has nothing to say.
 
-    That a twin is no better clears the weights where one of the two has learned. Where both have failed, as in a
-    problem that takes longer than the trial to begin with, or by a second fault, nothing is known of the weights.
+    That a twin is no better clears the weights where one of the two has learned, or the training has learned something
+    and is clearly ahead. Where both have failed, as in a problem that takes longer than the trial to begin with, or
+    by a second fault, nothing is known of the weights.
     """
     try:
         curve = learning(case)
@@ -31,12 +32,12 @@ def drawn_anew(case: Case) -> Comparison | None:
     except MissingError:
         start, learned = math.nan, math.nan
     twin = best(case.setting, "weights", start)
-    if twin is None or twin.clear or learned >= POOR or _learned(twin, start) >= POOR:
+    if twin is None or twin.clear or learned >= POOR or share_learned(twin, start) >= POOR:
         return twin
-    return None
+    return twin if twin.points <= -CLEARLY and learned >= STUCK else None
 
 
-def _learned(twin: Comparison, start: float) -> float:
+def share_learned(twin: Comparison, start: float) -> float:
     """Of what can be learned, the share that a twin did: by its score, by its loss where it has none."""
     skill = skill_of(twin.trial)
     return (start - twin.loss) / start if math.isnan(skill) and start > 0.0 else skill

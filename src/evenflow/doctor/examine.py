@@ -19,6 +19,7 @@ from evenflow.doctor.copying import Patient, admit, is_lazy, untouched_randomnes
 from evenflow.doctor.mended_end import mended_end
 from evenflow.doctor.recurrence import has_recurrence, recurrences
 from evenflow.doctor.redrawn import drawn_anew
+from evenflow.doctor.rescaled import rescaled
 from evenflow.doctor.trial import Course, LossFunction, Plan, call, train
 from evenflow.doctor.twins import Twins, raise_twins
 from evenflow.errors import SpecError
@@ -110,6 +111,7 @@ def examine(
         ended=tried,
         end=mended_end(patient, setting, batches),
         drawn=drawn_anew(patient, setting),
+        scaled=rescaled(patient, batches[0]),
         seconds=_TWIN_SECONDS,
         said=lambda what: said(what, 0, 0),
     )

@@ -1,7 +1,7 @@
 """What is contested is tried longer: a training that is on its way, and the twins that were clearly better than it.
 
 A twin may be 17 points ahead after 200 steps and 5 after 400, since it only learned sooner; and a loss that has just
-jumped may come back. Where a training has learned a good part and still moves, it and such a twin are trained on for
+jumped may come back. Where a training has learned something and still moves, it and such a twin are trained on for
 as many steps again, without a probe, on the batches that follow and with the same random numbers.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import structs
 
 from evenflow.diagnose.learning import kendall, smoothed
-from evenflow.diagnose.outcome import POOR
+from evenflow.diagnose.outcome import STUCK
 from evenflow.diagnose.twins import compared, loss_level, skill_of
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.trial import Course, Plan, train
@@ -60,14 +60,14 @@ class Longer:
 
 
 def contested(own: Trial) -> bool:
-    """Whether what a training has come to is not yet what it comes to: it has learned a good part, and still moves.
+    """Whether what a training has come to is not yet what it comes to: it has learned something, and still moves.
 
     >>> contested(Trial(change="nothing", loss=tuple(2.0 - 0.01 * step for step in range(100)), score=0.8, chance=0.5))
     True
     """
     if len(own.loss) < _FEWEST or loss_level(own.loss) == math.inf:
         return False
-    return _learned(own) >= POOR and _moves(own)
+    return _learned(own) >= STUCK and _moves(own)
 
 
 def clearly_better(own: Trial, trial: Trial) -> bool:

@@ -50,6 +50,7 @@ def raise_twins(
     ended: Patient | None = None,
     end: Callable[[Patient], Patient] | None = None,
     drawn: Callable[[Patient], Patient] | None = None,
+    scaled: Callable[[Patient], Patient] | None = None,
     seconds: float = 12.0,
     said: Callable[[str], None] = lambda _: None,
 ) -> Twins:
@@ -64,6 +65,7 @@ def raise_twins(
         ended: the copy that the trial has trained, to train it on where what it came to is contested.
         end: makes a copy hand out what its loss takes, where it does not; see `doctor.mended_end`.
         drawn: draws the weights of a copy anew, where they are far from theory; see `doctor.redrawn`.
+        scaled: brings the signals of a copy to unit size, where they grow; see `doctor.rescaled`.
         seconds: for all twins together; one that would not be through in what is left is skipped.
         said: called with the name of a twin before it trains.
     """
@@ -118,6 +120,8 @@ def raise_twins(
         twin("nothing frozen", "unfrozen", plan, changed=_unfrozen)
     if drawn is not None and not course.near_the_best:
         twin("weights drawn anew", "weights", plan, changed=drawn)
+    if scaled is not None and not course.near_the_best:
+        twin("signals of unit size", "signals", plan, changed=scaled)
     _rates(course, lambda factor: twin(f"learning rate × {factor:g}", "learning_rate", plan, factor))
     if any(each.patient is not None for each in raised):
         expected = course.seconds * _WORTH_A_TWIN

@@ -166,7 +166,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     over_samples: bool = False
 
 
-Change = Literal["nothing", "learning_rate", "inputs", "unfrozen", "output", "weights"]
+Change = Literal["nothing", "learning_rate", "inputs", "unfrozen", "output", "weights", "signals"]
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,8 +174,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         change: what is changed: "learning_rate", "inputs" (standardised), "unfrozen" (all parameters trained),
-            "output" (the last layer's numbers as the loss takes them), "weights" (drawn anew, as theory asks), or
-            "nothing" for the training as it is.
+            "output" (the last layer's numbers as the loss takes them), "weights" (drawn anew, as theory asks),
+            "signals" (each layer scaled to outputs of unit size), or "nothing" for the training as it is.
         factor: of the learning rate; 1 otherwise.
         loss: at every step.
         score: share of right answers (classes), or the explained share of the target's variance, at the end; NaN if

@@ -11,6 +11,7 @@ from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import hidden_activations
 from evenflow.diagnose.outcome import Outcome, outcome
+from evenflow.diagnose.rescaled import unit_sized, with_unit_sizes
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, decades, line
 from evenflow.diagnose.twins import compared
@@ -24,7 +25,7 @@ _LARGE = 10.0
 """Root mean square that is large by itself: what has grown to less began at nothing."""
 _IN_TIME = 3.0
 """Decades of a layer's signal over that of its first steps; learning brings one."""
-_OVERFLOWING = 3.0
+_OVERFLOWING = 2.0
 """Decades of an operand over the inputs: layers that keep a signal's size, as all usual ones do, add less than one."""
 _ABSURD = 10.0
 """Loss at the start in units of a guess's, that weights and inputs of usual scale stay below."""
@@ -45,13 +46,13 @@ def judge(case: Case) -> Verdict | None:
     signal = hidden_activations(case, "rms")
     result = outcome(case)
     start = decades(beginning(signal.values))
-    if not result.poor:
-        return _over_depth(signal, start, result) if _still_absurd(case, result) else None
-    return (
-        _over_depth(signal, start, result)
-        or _over_few_layers(case, signal, start, result)
-        or _over_time(signal, start, result)
-    )
+    twin = unit_sized(case, result)
+    costly = twin is not None and twin.clear
+    if not result.poor and not costly:
+        grown = _over_depth(signal, start, result) if _still_absurd(case, result) else None
+        return with_unit_sizes(grown, twin)
+    grown = _over_depth(signal, start, result) or _over_few_layers(case, signal, start, result)
+    return with_unit_sizes(grown, twin) or (_over_time(signal, start, result) if result.poor else None)
 
 
 def _still_absurd(case: Case, result: Outcome) -> bool:

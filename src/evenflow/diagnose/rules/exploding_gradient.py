@@ -10,6 +10,7 @@ from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import Matrices, matrices
 from evenflow.diagnose.outcome import Outcome, outcome
+from evenflow.diagnose.rescaled import unit_sized, with_unit_sizes
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Line, beginning, decades, line
 from evenflow.wording import named, number
@@ -28,10 +29,12 @@ def judge(case: Case) -> Verdict | None:
     """The slope over depth of gradients and signals at the start, the growth of the whole gradient, the outcome."""
     found = matrices(case)
     result = outcome(case)
-    if not result.poor:
+    twin = unit_sized(case, result)
+    if not result.poor and not (twin is not None and twin.clear):
         return None
     ran_away = result.diverged or not result.improving  # a network that begins to learn late has bursts, too
-    return _over_depth(case, found, result) or (_over_time(found, result) if ran_away else None)
+    grown = with_unit_sizes(_over_depth(case, found, result), twin)
+    return grown or (_over_time(found, result) if result.poor and ran_away else None)
 
 
 def _over_depth(case: Case, found: Matrices, result: Outcome) -> Verdict | None:

@@ -50,7 +50,7 @@ def judge(case: Case) -> Verdict | None:
         return None
     twins = [
         each
-        for name in ("learning_rate", "inputs", "unfrozen", "output", "weights")
+        for name in ("learning_rate", "inputs", "unfrozen", "output", "weights", "signals")
         for each in compared(case.setting, name, curve.reference)
     ]
     best = max(twins, key=lambda each: each.points, default=None)
