@@ -8,7 +8,7 @@ Ten classes of points in 64 dimensions, networks of 32 units: each takes a fract
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -101,6 +101,20 @@ class Picture:
     over: Literal["depth", "step"] = "step"
     label: str = "loss"
     logarithmic: bool = False
+
+
+class Forgetful(torch.optim.SGD):
+    """SGD in a loop that never sets gradients to zero."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Nothing."""
+
+
+class Heavy(torch.optim.SGD):
+    """SGD with momentum 0.9, whose steps go along a sum of gradients too, but one that fades."""
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        super().__init__(parameters, lr=lr, momentum=0.9)
 
 
 def mlp(
@@ -314,6 +328,10 @@ PICTURES: dict[str, Picture] = {
         "weight",
         "step",
         "what clipping leaves",
+    ),
+    "uncleared_gradient": Picture(
+        Training("gradients never cleared: finds it", mlp(3), 0.03, 150, optimiser=Forgetful),
+        Training("momentum 0.9: passes", mlp(3), 0.03, 150, optimiser=Heavy),
     ),
     "nonfinite_origin": Picture(
         Training("log(softmax) by hand: finds it", mlp(3), 3.0, 60, loss=overflow, optimiser=_SGD),

@@ -90,7 +90,13 @@ def _mean_by_class(output: Tensor, target: Tensor) -> Tensor:
 
 MECHANISMS = (
     Mechanism("scores_over_batch", "bad_output_layer", contested=True, training=_scores_over_batch),
-    Mechanism("never_zeroed", "lr_too_high", ("exploding_gradient",), RATE_LEADS, training=_never_zeroed),
+    Mechanism(
+        "never_zeroed",
+        "lr_too_high",
+        ("exploding_gradient", "uncleared_gradient"),
+        RATE_LEADS,
+        training=_never_zeroed,
+    ),
     Mechanism("shifted_targets", "loss_plateau", doses=(1, 2), data=_shifted_targets),
     Mechanism("no_activation", "loss_plateau", model=_no_activation),
     Mechanism(

@@ -18,6 +18,7 @@ UPSTREAM_FIRST = (
     "bad_output_layer",
     "symmetric_init",
     "poor_init",
+    "uncleared_gradient",
     "lr_too_high",
     "exploding_activations",
     "saturated_activations",
@@ -34,7 +35,9 @@ UPSTREAM_FIRST = (
 )
 """Of two findings that are there at the same time, the one further down follows from the one further up."""
 
-STANDING = frozenset(("unnormalised_input", "bad_output_layer", "symmetric_init", "poor_init"))
+STANDING = frozenset(
+    ("unnormalised_input", "bad_output_layer", "symmetric_init", "poor_init", "uncleared_gradient")
+)
 """Roots that are there before the first step, whenever they are noticed."""
 
 DRAWN = frozenset(("symmetric_init", "poor_init"))
@@ -54,6 +57,7 @@ _ANYTHING = {
     "bad_output_layer": "the loss reads something else than what the last layer should say",
     "symmetric_init": "units that begin alike get the same gradient and stay alike",
     "poor_init": "the scale of the first weights is multiplied up layer by layer",
+    "uncleared_gradient": "every update goes along the sum of all gradients so far, which nothing damps",
     "lr_too_high": "each update throws the weights further than the gradient's word holds",
     "lr_too_low": "the updates are too small to change anything in so many steps",
     "exploding_activations": "the signals have grown beyond what the layers behind them can use",

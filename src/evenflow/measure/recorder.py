@@ -32,6 +32,7 @@ from evenflow.measure import clock
 from evenflow.measure.bank import SILENT, Bank, Slot
 from evenflow.measure.budget import Budget
 from evenflow.measure.history import History, Layout
+from evenflow.measure.kept_gradients import KeptGradients
 from evenflow.measure.kernels import native
 from evenflow.measure.nonfinite_tree import tensors_in
 from evenflow.measure.onlooker import OF_INPUTS, Onlooker
@@ -113,6 +114,7 @@ class Recorder:
         self._micro_batches = micro_batches
         self._handles: list[RemovableHandle] = []
         self._replay = Replay(model) if nonfinite else None
+        self.kept = KeptGradients(model)
         self._step_began = 0.0
         self.step = 0
         self.flags = np.zeros(FLAGS, dtype=np.int64)
@@ -428,6 +430,8 @@ class Recorder:
         if transformed():
             raise TypeError("a backward pass inside torch.func is none of the training")
         self._flags[READING] = self._heard = True
+        if self.kept.open:
+            self.kept.begin_backward(self.step)
         # A callback that is queued by a callback runs behind those of DistributedDataParallel and FSDP.
         _queue_callback(lambda: _queue_callback(self._end_backward))
 
@@ -436,6 +440,8 @@ class Recorder:
         if not self.on:
             return
         try:
+            if self.kept.open:
+                self.kept.end_backward()
             if not self._groups:
                 self._sort_parameters()
             for key, group in self._groups.items():
@@ -468,6 +474,8 @@ class Recorder:
             group = self._group(optimiser) if like is None else like.group
             if not closure and self._traced.waiting:
                 self._traced.check(self.root_called or bool(self._bank.sums[:, 0].any()))
+            if self.kept.open and not closure:
+                self.kept.before_step(optimiser, self.step)
             ready = not closure and group.ready()
             if not closure and not ready and group.changed:
                 group.read_gradients("clipped" if group.has_read else "accumulated")

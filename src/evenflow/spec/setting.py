@@ -228,6 +228,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         origin_lowest, origin_highest: of the finite values that it was made from; NaN where they are not known.
         assumed: whether the optimiser is the doctor's own choice, as none was given.
         recurrences: how the gradient comes back through time, by recurrent layer; the doctor measures it.
+        uncleared: in how many steps a gradient still held what the step before had used; 0 if it is ever cleared.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -244,6 +245,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     origin_highest: float = NAN
     assumed: bool = False
     recurrences: tuple[Recurrence, ...] = ()
+    uncleared: int = 0
 
     def to_facts(self) -> dict[str, object]:
         """As the facts of a run hold it: {"setting": plain data}; NaN becomes None, which JSON can hold."""

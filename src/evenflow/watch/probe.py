@@ -245,6 +245,8 @@ class Probe:
         """
         onlooker, origin = self._recorder.onlooker, self.origin
         setting = (None if onlooker is None else onlooker.setting) or Setting()
+        if self._recorder.kept.steps:
+            setting = structs.replace(setting, uncleared=self._recorder.kept.steps)
         if origin is not None:
             low, high = origin[1].span
             setting = structs.replace(

@@ -77,7 +77,12 @@ def change_optimiser(_finding: Finding, setting: Setting) -> str:
     return f"Take Adam{instead}: it divides by the gradient's size, so that weak gradients move weights, too."
 
 
+def zero_gradients(_finding: Finding, _setting: Setting) -> str:
+    return "Call optimizer.zero_grad() once for each step, before loss.backward()."
+
+
 LINES = {
+    "zero_gradients": zero_gradients,
     "lower_learning_rate": lower_learning_rate,
     "raise_learning_rate": raise_learning_rate,
     "warm_up": warm_up,

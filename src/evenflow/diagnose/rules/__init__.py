@@ -32,10 +32,10 @@ _STEPS: tuple[str, ...] = (  # EF4xx: what the optimiser does
     "lr_too_low",
     "frozen_layers",
 )
-_CLIPPING: tuple[str, ...] = ("clipping_always_on",)  # EF404
+_GRADIENTS: tuple[str, ...] = ("clipping_always_on", "uncleared_gradient")  # EF404, EF405
 _OUTCOME: tuple[str, ...] = ("nonfinite_origin",)  # EF5xx and EF6xx: where a training ends up
 _PLATEAU: tuple[str, ...] = ("loss_plateau",)  # EF601
-_MODULES = (*_SIGNALS, *_START, *_ENDS, *_STEPS, *_CLIPPING, *_OUTCOME, *_PLATEAU)
+_MODULES = (*_SIGNALS, *_START, *_ENDS, *_STEPS, *_GRADIENTS, *_OUTCOME, *_PLATEAU)
 
 
 def _collected() -> Mapping[str, Rule]:

@@ -116,6 +116,7 @@ RULE = Rule(
     judge=judge,
     remedies=("reinitialise", "add_skip_connections", "add_normalisation", "change_activation"),
     follows_from=(
+        "uncleared_gradient",
         *("unnormalised_input", "symmetric_init", "poor_init", "lr_too_high", "dead_units"),
         *("vanishing_gradient", "frozen_layers"),
     ),

@@ -101,6 +101,7 @@ RULE = Rule(
     judge=judge,
     remedies=("lower_learning_rate", "change_activation", "reinitialise", "add_normalisation", "zero_biases"),
     follows_from=(
+        "uncleared_gradient",
         "unnormalised_input",
         "bad_output_layer",
         "symmetric_init",

@@ -208,7 +208,7 @@ RULE = Rule(
     title="the forward signal grows by a factor per layer, or without end through training",
     judge=judge,
     remedies=("reinitialise", "add_normalisation", "scale_residual_branches", "lower_learning_rate"),
-    follows_from=("unnormalised_input", "bad_output_layer", "poor_init", "lr_too_high"),
+    follows_from=("uncleared_gradient", "unnormalised_input", "bad_output_layer", "poor_init", "lr_too_high"),
     confidence=0.98,
     explanation=(
         "Each layer multiplies the variance of its input by σ_w² E[φ²]/q. Above 1 the signal grows exponentially with "

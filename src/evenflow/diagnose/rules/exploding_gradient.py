@@ -129,6 +129,7 @@ RULE = Rule(
         "lower_learning_rate",
     ),
     follows_from=(
+        "uncleared_gradient",
         "unnormalised_input",
         "poor_init",
         "lr_too_high",

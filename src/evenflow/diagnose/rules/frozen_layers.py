@@ -189,6 +189,7 @@ RULE = Rule(
     judge=judge,
     remedies=("add_to_optimiser", "unfreeze", "remove_detach", "raise_precision"),
     follows_from=(
+        "uncleared_gradient",
         *("symmetric_init", "dead_units", "saturated_activations", "bad_output_layer", "unnormalised_input"),
         *(
             "lr_too_high",

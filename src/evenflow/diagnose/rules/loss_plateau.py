@@ -125,6 +125,7 @@ RULE = Rule(
     judge=judge,
     remedies=("mend_the_cause",),
     follows_from=(
+        "uncleared_gradient",
         *("bad_output_layer", "unnormalised_input", "symmetric_init", "lr_too_high", "dead_units"),
         *("saturated_activations", "vanishing_gradient", "correlation_collapse", "exploding_activations"),
         *(

@@ -178,6 +178,7 @@ RULE = Rule(
     judge=judge,
     remedies=("lower_learning_rate", "warm_up", "clip_gradients", "change_optimiser"),
     follows_from=(
+        "uncleared_gradient",
         *(
             "unnormalised_input",
             "bad_output_layer",

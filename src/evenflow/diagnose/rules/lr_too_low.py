@@ -128,6 +128,7 @@ RULE = Rule(
     judge=judge,
     remedies=("raise_learning_rate", "change_optimiser"),
     follows_from=(
+        "uncleared_gradient",
         *("unnormalised_input", "bad_output_layer", "symmetric_init", "poor_init", "saturated_activations"),
         *("dead_units", "vanishing_gradient", "clipping_always_on"),
     ),

@@ -106,6 +106,7 @@ RULE = Rule(
     judge=judge,
     remedies=("guard_operation", "lower_learning_rate", "clip_gradients", "check_inputs"),
     follows_from=(
+        "uncleared_gradient",
         "unnormalised_input",
         "poor_init",
         "lr_too_high",

@@ -142,6 +142,7 @@ RULE = Rule(
         "lower_learning_rate",
     ),
     follows_from=(
+        "uncleared_gradient",
         "unnormalised_input",
         "bad_output_layer",
         "poor_init",

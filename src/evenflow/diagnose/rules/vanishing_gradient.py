@@ -182,6 +182,7 @@ RULE = Rule(
         "change_optimiser",
     ),
     follows_from=(
+        "uncleared_gradient",
         "poor_init",
         "symmetric_init",
         "saturated_activations",
