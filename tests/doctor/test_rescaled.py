@@ -25,9 +25,13 @@ class Amplified(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(4 if place == 0 else 24, 24) for place in range(depth))
         self.norms = nn.ModuleList(nn.LayerNorm(24) if normalised else nn.Identity() for _ in range(depth))
         self.head = nn.Linear(24, 3)
-        for layer in (*self.layers, self.head):
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for name, one in self.named_parameters():
+            if "norms" in name:
+                continue
+            if one.ndim > 1:
+                nn.init.kaiming_normal_(one)
+            else:
+                nn.init.zeros_(one)
 
     def forward(self, values):
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -89,9 +93,10 @@ def test_what_was_learned_is_not_given_up(batch):
 
 def test_running_statistics_and_the_original_stay(batch):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 3))
+    head = nn.Linear(24, 3)
+    model = nn.Sequential(nn.Linear(4, 24), nn.BatchNorm1d(24), nn.ReLU(), head)
     with torch.no_grad():
-        model[3].weight.mul_(100)
+        head.weight.mul_(100)
     before = copy.deepcopy(model.state_dict())
     patient = patient_of(model)
     first = take_batches([batch], 1, torch.device("cpu"))[0]
