@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from prescribed_trainings import named, state, view_of
 from torch import nn
 
 from evenflow.prescribe import change_activation, mend_output_layer, reinitialise, replace_recurrence
-from evenflow.prescribe.code import applied, edits_in, unified_diff
+from evenflow.prescribe.code import edits_in, edits_of
+from evenflow.prescribe.diff import applied, folder_of, unified_diff
 from evenflow.prescribe.prescription import Edit
 from evenflow.spec.setting import Output
 
@@ -216,3 +218,59 @@ def test_a_snippet_runs_by_itself_in_another_python(tmp_path):
     script.write_text("\n".join(lines), encoding="utf-8")
     done = subprocess.run([sys.executable, "-I", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["LSTMForRNN", "False"]
+
+
+def test_paths_of_a_diff_begin_where_the_files_are(script, tmp_path, monkeypatch):
+    module = script(name="my training")
+    view = view_of(module.setup()[0], None, "poor_init")
+    edits = edits_in(named(reinitialise.REMEDY.forms(view), "he").code(), module.setup)
+    within = unified_diff(edits, tmp_path.parent)
+    assert f"+++ b/{tmp_path.name}/my training.py\t\n" in within
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert folder_of(edits) == tmp_path.resolve()
+    (tmp_path / "change.diff").write_text(unified_diff(edits), encoding="utf-8")
+    for command in (["git", "apply", "--check"], ["patch", "-p1", "--dry-run", "-i"]):
+        subprocess.run([*command, "change.diff"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_a_file_without_an_end_of_line_gets_a_diff_that_applies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.py").write_text("one = 1\ntwo = 2", encoding="utf-8")
+    diff = unified_diff([Edit(tmp_path / "short.py", 2, ("two = 2",), ("two = 3",))])
+    (tmp_path / "change.diff").write_text(diff, encoding="utf-8")
+    subprocess.run(["git", "apply", "change.diff"], cwd=tmp_path, check=True)
+    assert (tmp_path / "short.py").read_text(encoding="utf-8") == "one = 1\ntwo = 3"
+
+
+def test_what_needs_late_batches_goes_behind_them_where_no_parameter_is_new(script):
+    data = "    data = [(torch.ones(16, 8), torch.zeros(16, dtype=torch.long))]\n"
+    module = script(SCRIPT.replace(data, "").replace(BEFORE, BEFORE + data))
+    view = view_of(module.setup()[0], None, "poor_init")
+    code = named(reinitialise.REMEDY.forms(view), "data").code()
+    assert code.place == "after the model and the batches are made, before the training"
+    edits = edits_in(code, module.setup)
+    text = applied((edits[-1].file).read_text(encoding="utf-8"), edits)
+    assert text.index("data = [(") < text.index("scale_layers(net, ") < text.index("return net")
+    net, data, _, adam = script(text, "late_script").setup()
+    with torch.no_grad():
+        assert float(net(data[0][0]).std()) == pytest.approx(1.0, rel=0.06)  # what these lines promise
+    assert {id(each) for each in adam.param_groups[0]["params"]} == {id(each) for each in net.parameters()}
+    assert edits_in(replace(code, in_place=False), module.setup) == ()
+
+
+def test_of_a_change_in_parts_all_can_be_pointed_at_or_none(script, tmp_path):
+    module = script()
+    view = view_of(module.setup()[0], None, "vanishing_gradient")
+    one = named(change_activation.REMEDY.forms(view), "relu+he")
+    edits = edits_of(one.code(), module.setup)
+    text = applied((tmp_path / "training_script.py").read_text(encoding="utf-8"), edits)
+    assert "class Instead" not in text
+    assert "nn.ReLU()" in text
+    assert text.count("nn.init.kaiming") == 1
+    mine = state(one.change(view.training.copied()).patient.model)
+    theirs = state(script(text, "both_parts").setup()[0])
+    assert [list(each.shape) for each in mine.values()] == [list(each.shape) for each in theirs.values()]
+    assert all(torch.equal(*pair) for pair in zip(mine.values(), theirs.values(), strict=True))
+    assert edits_of(one.code(), None) == ()  # nor the half of it that is in the class

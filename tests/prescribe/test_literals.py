@@ -10,7 +10,7 @@ import pytest
 import torch
 from changed_trainings import training_of, view_of
 
-from evenflow.prescribe.code import applied
+from evenflow.prescribe.diff import applied
 from evenflow.prescribe.literals import optimiser_edits, own_files
 from evenflow.prescribe.lower_learning_rate import REMEDY as LOWER
 from evenflow.prescribe.lower_weight_decay import REMEDY as DECAY

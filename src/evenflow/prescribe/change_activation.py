@@ -95,13 +95,18 @@ def _with_weights(
     if not layers:
         return
     way, words = _WEIGHTS.get(name, ("he", "He et al. (2015)"))
-    both = operation.then(drawn(layers, model, way, view.setting))
+    weights = drawn(layers, model, way, view.setting)
+    both = operation.then(weights)
+
+    def code() -> Code:
+        return replace(both.code(), parts=(one.code(), weights.code()))
+
     yield replace(
         one,
         choice=f"{name}+{way}",
         title=f"{one.title}, and draw the weights anew: {words}",
         change=both,
-        code=both.code,
+        code=code,
         size=3,
         keeps_weights=False,
         network=partial(respecified, name=name, initialisation=way),

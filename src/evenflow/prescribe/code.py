@@ -1,4 +1,4 @@
-"""Code of a remedy in the user's own files: where lines go, and what changes, as a unified diff.
+"""Code of a remedy in the user's own files: where its lines go.
 
 Only what is certain is pointed at: a function that makes model, batches and loss and returns them by their names. All
 else is left to the snippet, which a user can paste anywhere.
@@ -7,9 +7,9 @@ else is left to the snippet, which a user can paste anywhere.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import io
+import itertools
 import textwrap
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +23,25 @@ _ELSEWHERE = ("scheduler", "clip_norm")
 """What such a function does not return, so that a line about it in there would change nothing."""
 
 
+def edits_of(code: Code, function: Callable[..., Any] | None) -> tuple[Edit, ...]:
+    """All edits that make a change in the user's files; nothing unless every part of it can be pointed at.
+
+    Args:
+        code: of a prescription.
+        function: that makes the training; None where it is not known.
+    """
+    if code.parts:
+        found = [edits_of(part, function) for part in code.parts]
+        return tuple(dict.fromkeys(itertools.chain(*found))) if all(found) else ()
+    return code.edits or (() if function is None else edits_in(code, function))
+
+
 def edits_in(code: Code, function: Callable[..., Any]) -> tuple[Edit, ...]:
     """The edits that put a snippet into the function that makes a training.
 
     Imports go behind those of the file, classes and functions in front of this one, and the lines themselves to where
-    the model is ready and the optimiser is not there yet.
+    the model is ready and the optimiser is not there yet; lines that leave every parameter the one it was, and use
+    batches or a loss that are made later, go behind these.
 
     Args:
         code: of a prescription.
@@ -55,12 +69,18 @@ def edits_in(code: Code, function: Callable[..., Any]) -> tuple[Edit, ...]:
     if not _stores(body, names["model"]):
         return ()
     before = _statement(body, names, "optimizer" in used)
-    if before is None or any(
-        statement.lineno >= before.lineno and _stores(statement, names[word])
-        for word in used & {"batches", "loss_fn"}
-        for statement in body.body
-    ):
+    if before is None:
         return ()
+    late = [
+        statement
+        for statement in body.body
+        if statement.lineno >= before.lineno
+        and any(_stores(statement, names[word]) for word in used & {"batches", "loss_fn"})
+    ]
+    if late and not code.in_place:
+        return ()
+    if late:
+        before = body.body[body.body.index(late[-1]) + 1]  # the return at the latest
     stored = {
         node.id for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Name) and _is_store(node)
     }
@@ -76,43 +96,6 @@ def edits_in(code: Code, function: Callable[..., Any]) -> tuple[Edit, ...]:
     if missing:
         edits.insert(0, Edit(file, _behind_imports(tree), (), tuple(missing)))
     return tuple(edits)
-
-
-def applied(text: str, edits: Sequence[Edit]) -> str:
-    """A file's text with edits of it carried out; those in front of one line in their order.
-
-    >>> print(applied("a\\nb\\n", [Edit(Path("x"), 2, ("b",), ("c", "d"))]), end="")
-    a
-    c
-    d
-    """
-    lines = text.splitlines()
-    for _, edit in sorted(enumerate(edits), key=lambda pair: (pair[1].line, pair[0]), reverse=True):
-        place = edit.line - 1
-        if tuple(lines[place : place + len(edit.old)]) != edit.old:
-            raise ValueError(f"{edit.file} does not hold these lines at {edit.line} any more")
-        lines[place : place + len(edit.old)] = edit.new
-    return "\n".join(lines) + ("\n" if text.endswith("\n") or not text else "")
-
-
-def unified_diff(edits: Sequence[Edit], folder: Path | None = None) -> str:
-    """What edits change, as `git apply` takes it; paths relative to a folder, the working folder if left out.
-
-    Args:
-        edits: of any files.
-        folder: that the paths begin in.
-    """
-    root = (folder or Path.cwd()).resolve()
-    parts = []
-    for file in dict.fromkeys(edit.file for edit in edits):
-        text = file.read_text(encoding="utf-8")
-        after = applied(text, [edit for edit in edits if edit.file == file])
-        path = file.resolve()
-        shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-        parts += difflib.unified_diff(
-            text.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{shown}", f"b/{shown}"
-        )
-    return "".join(parts)
 
 
 def renamed(lines: str, names: Mapping[str, str]) -> str:
@@ -247,8 +230,9 @@ def _missing(imports: Sequence[str], tree: ast.Module) -> list[str]:
     for line in imports:
         (node,) = ast.parse(line).body
         assert isinstance(node, ast.Import | ast.ImportFrom)
-        if not {alias.asname or alias.name.partition(".")[0] for alias in node.names} <= bound:
-            missing.append(line)
+        node.names = [one for one in node.names if (one.asname or one.name.partition(".")[0]) not in bound]
+        if node.names:
+            missing.append(ast.unparse(node))
     return missing
 
 

@@ -63,7 +63,7 @@ def combined(one: Prescription, other: Prescription) -> Prescription:
         remedy=f"{first.remedy}+{second.remedy}",
         choice="+".join(each.choice for each in (first, second) if each.choice),
         title=f"{first.title}; {second.title[:1].lower()}{second.title[1:]}",
-        why=f"one alone is not enough: {first.why}; and {second.why}",
+        why=f"one alone is not enough: {_clause(first.why)}; and {_clause(second.why)}",
         sign=one.sign,
         change=change,
         code=code,
@@ -72,6 +72,12 @@ def combined(one: Prescription, other: Prescription) -> Prescription:
         keeps_weights=first.keeps_weights and second.keeps_weights,
         network=_network(first, second),
     )
+
+
+def _clause(why: str) -> str:
+    """A sentence as part of another; what begins with a name in capitals stays as it is."""
+    word = why.partition(" ")[0]
+    return (why if word.isupper() and len(word) > 1 else f"{why[:1].lower()}{why[1:]}").rstrip(".")
 
 
 def _network(first: Prescription, second: Prescription) -> Callable[[Network], Network] | None:
@@ -88,5 +94,5 @@ def joined(first: Code, second: Code) -> Code:
         snippet=f"# {first.place}\n{first.snippet.rstrip()}\n\n# {second.place}\n{second.snippet}",
         place="; then ".join(places),
         imports=tuple(dict.fromkeys((*first.imports, *second.imports))),
-        edits=(*first.edits, *second.edits),
+        parts=(first, second),
     )

@@ -188,14 +188,14 @@ def drawn(
         only: names of the matrices to draw, where not all are.
     """
     if only is None and way in _PLAIN and _is_plain(found, model):
-        return Operation(_plain(model, way))
+        return Operation(_plain(model, way), in_place=True)
     sizes = spreads([one for one in found if only is None or one.name in only], way, setting)
     states = any(one.state and one.name in sizes for one in found)
     options = ', orthogonal="weight_hh"' if states else ""
     if way == "orthogonal":
         options = ", orthogonal=True"
     options += "" if only is None else ", rest=False"
-    return Operation(f"{_table(sizes)}draw_weights(model, spread{options})\n")
+    return Operation(f"{_table(sizes)}draw_weights(model, spread{options})\n", in_place=True)
 
 
 def critical(found: Sequence[Matrix], setting: Setting, name: str) -> Operation | None:
@@ -214,7 +214,7 @@ def critical(found: Sequence[Matrix], setting: Setting, name: str) -> Operation 
         if one.before in ("", "identity"):
             size = math.sqrt(point.variance - point.bias_variance) * gain_before(one, setting)
         sizes[one.name] = float(f"{1.0 if one.state or one.table else size / math.sqrt(one.fan_in):.6g}")
-    return Operation(f"{_table(sizes)}draw_weights(model, spread, bias={bias:.6g})\n")
+    return Operation(f"{_table(sizes)}draw_weights(model, spread, bias={bias:.6g})\n", in_place=True)
 
 
 def _table(sizes: Mapping[str, float]) -> str:
@@ -227,7 +227,8 @@ def _table(sizes: Mapping[str, float]) -> str:
         if len(names) == 1:
             lines.append(f'    "{names[0]}": {size!r},')
         else:
-            lines.append(f"    **dict.fromkeys({written(names)}, {size!r}),")
+            named = written(names).replace("\n", "\n    ")
+            lines.append(f"    **dict.fromkeys({named}, {size!r}),")
     return "\n".join([*lines, "}  # standard deviations of the weights"]) + "\n"
 
 

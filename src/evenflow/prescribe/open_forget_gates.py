@@ -27,7 +27,7 @@ def forms(view: View) -> Sequence[Prescription]:
     steps = length(trace_of(view), layers)
     found = []
     for choice, options, words, does in choices(steps):
-        operation = Operation(f"open_gates(model{options})\n")
+        operation = Operation(f"open_gates(model{options})\n", in_place=True)
         found.append(
             Prescription(
                 remedy=REMEDY.name,

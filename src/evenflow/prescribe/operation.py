@@ -26,6 +26,8 @@ from evenflow.prescribe.adopt import Before, adopt
 from evenflow.prescribe.prescription import Code, Edit, Training
 
 BEFORE_OPTIMISER = "after the model is made, before the optimiser"
+BEHIND_MODEL = "after the model is made, before the training"
+BEHIND_BATCHES = "after the model and the batches are made, before the training"
 
 _IMPORTS: dict[str, tuple[str, Any]] = {
     "torch": ("import torch", torch),
@@ -43,10 +45,12 @@ class Operation:
     Args:
         lines: on the names `model`, `optimizer`, `loss_fn` and `batches`, of which it may give new values to the first.
         place: where a user puts them.
+        in_place: whether every parameter stays the one it was.
     """
 
     lines: str
     place: str = BEFORE_OPTIMISER
+    in_place: bool = False
 
     def __call__(self, training: Training) -> Training:
         """Carry it out on a copy, in place; random numbers stay where they were."""
@@ -70,13 +74,16 @@ class Operation:
         needed = _parts(self.lines)
         source = "\n\n\n".join([*(_source(word) for word in needed), self.lines.strip()]) + "\n"
         used = _names(source)
-        return Code(
-            source, self.place, tuple(line for word, (line, _) in _IMPORTS.items() if word in used), edits
-        )
+        imports = tuple(line for word, (line, _) in _IMPORTS.items() if word in used)
+        place = self.place
+        if self.in_place and place == BEFORE_OPTIMISER:
+            place = BEHIND_BATCHES if "batches" in used else BEHIND_MODEL
+        return Code(source, place, imports, edits, self.in_place)
 
     def then(self, other: Operation) -> Operation:
         """One after the other."""
-        return replace(self, lines=f"{self.lines.strip()}\n{other.lines.strip()}\n")
+        lines = f"{self.lines.strip()}\n{other.lines.strip()}\n"
+        return replace(self, lines=lines, in_place=self.in_place and other.in_place)
 
 
 def _parts(lines: str) -> list[str]:

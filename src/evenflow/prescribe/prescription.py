@@ -99,12 +99,16 @@ class Code:
         place: where they go, in words, such as "after the model is made, before the optimiser".
         imports: lines that the snippet needs, such as "from torch import nn".
         edits: of the user's own files, where what is to change can be pointed at; empty otherwise.
+        in_place: whether every parameter stays the one it was, so that the optimiser may be there already.
+        parts: of a change that is made of several, each with a place of its own; empty otherwise.
     """
 
     snippet: str
     place: str
     imports: tuple[str, ...] = ()
     edits: tuple[Edit, ...] = ()
+    in_place: bool = False
+    parts: tuple[Code, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,8 @@ def _scaled(found: Sequence[Matrix], trace: Trace, view: View) -> Operation | No
     first = drawn(found, model, "orthogonal", view.setting)
     return first.then(
         Operation(
-            f"inputs, _ = next(iter(batches))\nscale_layers(model, {written(dict.fromkeys(layers))}, inputs)\n"
+            f"inputs, _ = next(iter(batches))\nscale_layers(model, {written(dict.fromkeys(layers))}, inputs)\n",
+            in_place=True,
         )
     )
 

@@ -29,7 +29,8 @@ def forms(view: View) -> Sequence[Prescription]:
     operation = Operation(
         "with torch.no_grad():\n"
         f"    for name in {written(found)}:\n"
-        "        model.get_parameter(name).zero_()\n".replace("\n)", "\n    )")
+        "        model.get_parameter(name).zero_()\n".replace("\n)", "\n    )"),
+        in_place=True,
     )
     worst = max(found, key=lambda name: found[name])
     return (

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenflow.diagnose.diagnosis import Diagnosis
-from evenflow.prescribe.prescription import Code, Prescription
+from evenflow.prescribe.prescription import Code, Edit, Prescription
 from evenflow.spec.setting import NAN
 from evenflow.verify.signs import Reading
 
@@ -162,14 +164,29 @@ class Outcome:
 
     @property
     def diff(self) -> str:
-        """The same as a unified diff of the user's own files; "" where no place in them can be pointed at."""
-        found = self.prescription
-        if found is None:
-            return ""
-        from evenflow.prescribe.code import edits_in, unified_diff
+        """The same as a unified diff of the user's own files; "" where no place in them can be pointed at.
 
-        edits = found.edits or (() if self.function is None else edits_in(found, self.function))
-        return unified_diff(edits) if edits else ""
+        `patch -p1` takes it in `diff_folder`.
+        """
+        from evenflow.prescribe.diff import unified_diff
+
+        try:
+            return unified_diff(self._edits) if self._edits else ""
+        except (OSError, ValueError):  # a file that was changed in the meantime
+            return ""
+
+    @property
+    def diff_folder(self) -> Path:
+        """Where the paths of the diff begin: the working folder, or where the files are that lie outside of it."""
+        from evenflow.prescribe.diff import folder_of
+
+        return folder_of(self._edits)
+
+    @cached_property
+    def _edits(self) -> tuple[Edit, ...]:
+        from evenflow.prescribe.code import edits_of
+
+        return () if self.prescription is None else edits_of(self.prescription, self.function)
 
     def __str__(self) -> str:
         from evenflow.verify.outcome_text import text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,9 @@ def rich_parts(outcome: Outcome, console: Console, width: int) -> Iterator[objec
 def blocks(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """The code, each with what it is."""
     if outcome.diff:
-        yield "As a change of the files:", outcome.diff
+        folder = outcome.diff_folder
+        where = "" if folder == Path.cwd().resolve() else f" in {folder}"
+        yield f"As a change of the files{where}:", outcome.diff
     if outcome.code:
         yield "What to change:" if not outcome.diff else "Or by hand:", outcome.code
 
