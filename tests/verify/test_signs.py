@@ -9,8 +9,14 @@ import torch
 from examined_trainings import adam, digits, examined, mlp, sgd
 from torch import nn
 
-from evenflow.verify.signs import WORDS, measured, reading
-from evenflow.verify.trial import Look
+from evenflow.doctor.batches import Batch
+from evenflow.doctor.copying import Patient
+from evenflow.doctor.trial import Plan
+from evenflow.prescribe.prescription import Training
+from evenflow.verify.metric import Metric
+from evenflow.verify.randomness import Randomness
+from evenflow.verify.signs import WORDS, _appeared, measured, reading
+from evenflow.verify.trial import Look, Trainee
 
 STEPS = 30
 
@@ -101,9 +107,71 @@ def test_a_loss_that_is_not_finite():
     assert (found.after, found.appeared) == (1.0, True)
 
 
-def test_updates_that_are_too_small():
-    found = reading("update_to_weight", table(mlp(64, 24, 10), adam(1e-9)), looked(mlp(64, 24, 10)))
-    assert found.before < 1e-6 < found.after
+def test_updates_go_with_the_learning_rate():
+    slow, fast = table(mlp(64, 24, 10), sgd(1e-3)), looked(mlp(64, 24, 10), sgd(1e-2))
+    found = reading("larger_updates", slow, fast)
+    assert found.appeared
+    assert found.after / found.before == pytest.approx(
+        10.0, rel=0.3
+    )  # Δw = −η g, at gradients that are much the same
+    assert reading("smaller_updates", slow, fast).appeared is False
+    assert reading("smaller_updates", fast[0].table, [Look(0, slow)]).appeared
+    assert reading("larger_updates", slow, [Look(0, slow)]).appeared is False
+
+
+@pytest.mark.parametrize(
+    ("sign", "before", "after", "appeared"),
+    [
+        ("larger_updates", 0.0, 0.0, False),
+        ("larger_updates", 0.0, 1e-3, True),
+        ("larger_updates", 1e-3, 3.0, False),  # nothing is left of the weight
+        ("smaller_updates", 0.05, 1e-9, False),  # rounded away
+        ("smaller_updates", math.inf, 1e-3, True),
+        ("smaller_updates", 0.05, 0.049, False),
+        ("smaller_updates", math.nan, 1e-3, None),
+    ],
+)
+def test_what_counts_as_smaller_and_as_larger(sign, before, after, appeared):
+    assert _appeared(sign, before, after) is appeared
+
+
+class Reader(nn.Module):
+    def __init__(self, forget):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm, self.head = nn.LSTM(2, 8, batch_first=True), nn.Linear(8, 2)
+        with torch.no_grad():
+            self.lstm.bias_ih_l0[8:16] = forget
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+def test_the_gradient_through_time_is_that_of_the_start():
+    draw = torch.Generator().manual_seed(1)
+    batches = [(torch.randn(16, 40, 2, generator=draw), torch.randint(2, (16,), generator=draw))]
+    before = examined(Reader(0.0), batches, adam(1e-3), twins=False, steps=4).table
+    plan = Plan([Batch(*batches[0])], nn.functional.cross_entropy, 4, target="classes")
+
+    def make():
+        model = Reader(3.0)
+        return Training(Patient(model, torch.optim.Adam(model.parameters(), 1e-3)), plan)
+
+    one = Trainee("open", make, Metric("accuracy", chance=0.5), Randomness.now(), through_time=True)
+    one.advance(2, look=True)
+    one.advance(4, look=True)
+    found = reading("gradient_through_time", before, one.looks)
+
+    def by_hand(model):
+        inputs = batches[0][0].clone().requires_grad_()
+        nn.functional.cross_entropy(model(inputs), batches[0][1]).backward()
+        assert inputs.grad is not None
+        first, last = inputs.grad[:, 0], inputs.grad[:, -1]
+        return float(first.norm() / last.norm())
+
+    assert found.before == pytest.approx(by_hand(Reader(0.0)), rel=1e-4)
+    assert found.after == pytest.approx(by_hand(Reader(3.0)), rel=1e-4)
+    assert found.before < 1e-6 < 1e-2 < found.after
     assert found.appeared
 
 

@@ -78,7 +78,7 @@ def guesses(view: View) -> tuple[Guess, ...]:
     roots = _roots(view)
     if not roots:
         return ()
-    before = flow_of(view.training.copied())
+    before = flow_of(view.training.copied(), through_time=any(map(_is_through_time, roots)))
     ends = time.perf_counter() + SECONDS
     seen: set[str] = set()
     by_root = []
@@ -91,6 +91,8 @@ def guesses(view: View) -> tuple[Guess, ...]:
             for form, one in enumerate(_forms(view, name)[:FORMS]):
                 look = root.rule not in LATER and time.perf_counter() < ends
                 told = effect(view, one, before, look=look, own=rule == root.rule)
+                if _is_through_time(root) and one.sign == "gradient_ratio":
+                    one = replace(one, sign="gradient_through_time")
                 found.append(Guess(_told(one, rule, told), told, number, place, form))
         by_root.append(_mixed(found))
     return tuple(_interleaved(by_root))
@@ -122,6 +124,11 @@ def _roots(view: View) -> list[Finding]:
         if one.severity == "fault" and one.root and all(one.root != root.rule for root in found)
     ]
     return [*faults, *followers, *(one for one in found if one.severity != "fault")]
+
+
+def _is_through_time(root: Finding) -> bool:
+    """Whether it speaks of time steps, not of layers."""
+    return "time_steps" in root.evidence
 
 
 def _remedies(view: View, root: Finding) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from evenflow.errors import EvenflowError
 from evenflow.prescribe.prescription import Code, Prescription, Remedy, Training, View
 from evenflow.prescribe.printing import source_of
 from evenflow.prescribe.rates import largest_rate, shown
+from evenflow.prescribe.reasons import answered
 
 ADAPTIVE = (
     "Adam",
@@ -39,6 +40,8 @@ ADAM_RATES = (1e-3, 3e-3)
 DESCENT = 3e-3
 """‖Δw‖ / ‖w‖ of the first step of gradient descent; momentum makes it ten times as much before long."""
 MOMENTUM = 0.9
+THROWN = ("lr_too_high", "nonfinite_origin", "exploding_gradient")
+"""What the memory of an optimiser can be the reason of."""
 
 
 def forms(view: View) -> Sequence[Prescription]:
@@ -97,12 +100,13 @@ def _descent(view: View, rate: float) -> Prescription:
 def _form(view: View, kind: str, rate: float, options: dict[str, Any], why: str) -> Prescription:
     shown_options = "".join(f", {name}={value!r}" for name, value in options.items())
     own = type(view.training.patient.optimizer).__name__
+    finding = answered(view, REMEDY.answers)
     return Prescription(
         remedy="change_optimiser",
         choice=f"{kind.lower()} {shown(rate)}",
         title=f"Use {kind}(lr={shown(rate)}{shown_options}) in place of {own}",
         why=why,
-        sign="update_to_weight",
+        sign="smaller_updates" if finding is not None and finding.rule in THROWN else "larger_updates",
         change=lambda training: exchanged(training, kind, rate, options),
         code=lambda: _code(view.training, kind, rate, options),
         size=2,

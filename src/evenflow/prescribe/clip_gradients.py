@@ -57,7 +57,7 @@ def _by_norm(view: View) -> Sequence[Prescription]:
             choice="norm",
             title=f"Clip the gradient's norm to {bound:g}",
             why=f"one step with a huge gradient undoes many; none goes further than a norm of {bound:g} takes it{span}",
-            sign="update_to_weight",
+            sign="smaller_updates",
             change=partial(clipped_to, norm=bound),
             code=lambda: Code(
                 f"clip_norm = {bound!r}\n",
@@ -78,7 +78,7 @@ def _adaptively() -> Prescription:
             f"a unit whose gradient is beyond {SHARE:g} of its weights is thrown about by a step, and others are not: "
             "each is bounded by its own size"
         ),
-        sign="update_to_weight",
+        sign="smaller_updates",
         change=partial(hooked, rule=lambda: ClipAdaptively(SHARE)),
         code=lambda: _hook_code(ClipAdaptively, SHARE),
         size=3,
@@ -96,7 +96,7 @@ def _by_value(view: View) -> Sequence[Prescription]:
             choice="value",
             title=f"Cut every entry of the gradient off at ±{limit:g}",
             why=f"99 of 100 entries of the first gradient are below {limit:g}; what is beyond is cut off there",
-            sign="update_to_weight",
+            sign="smaller_updates",
             change=partial(hooked, rule=lambda: ClipValue(limit)),
             code=lambda: _hook_code(ClipValue, limit),
             size=2,

@@ -79,7 +79,8 @@ def effect(
     try:
         with untouched_randomness():
             torch.manual_seed(0)
-            after = flow_of(prescription.change(view.training.copied()))
+            changed = prescription.change(view.training.copied())
+            after = flow_of(changed, through_time=not math.isnan(before.through_time))
     except (RuntimeError, TypeError, ValueError, EvenflowError) as error:
         return Effect(-1, f"the changed training raises {type(error).__name__}: {error}")
     return graded(before, after)
@@ -111,6 +112,11 @@ def _words(before: Flow, after: Flow) -> str:
         parts.append(
             f"the gradient of the first layers over that of the last goes from {_power(ratios[0])} to "
             f"{_power(ratios[1])}" + (" by theory" if theory else "")
+        )
+    if abs(before.through_time - after.through_time) > 0.3:
+        parts.append(
+            f"the gradient of the first time step over that of the last goes from {_power(before.through_time)} to "
+            f"{_power(after.through_time)}"
         )
     if abs(before.activations - after.activations) > 0.3:
         parts.append(

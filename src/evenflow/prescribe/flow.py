@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +24,7 @@ from evenflow.diagnose.finding import MissingError
 from evenflow.diagnose.layers import hidden_activations, matrices
 from evenflow.diagnose.trends import outer
 from evenflow.doctor.copying import untouched_randomness
+from evenflow.doctor.recurrence import recurrences
 from evenflow.doctor.trial import call
 from evenflow.errors import EvenflowError
 from evenflow.measure.data_facts import input_tensors
@@ -34,6 +35,8 @@ from evenflow.watch.probe import Probe
 
 WORST = 4.0
 """Decades, of a ratio of gradients or of a growth through the network, that are as bad as it gets."""
+FORGOTTEN = 8.0
+"""Decades through time that are as bad as it gets: nothing beside what the last step gives, in single precision."""
 CHANCE, HALF = 0.3, 0.6
 """Shares up to which units are silent by chance in one batch, and entries flat as half of a ReLU's are."""
 STEPS = 2
@@ -56,6 +59,8 @@ class Flow:
         still: share of the matrices that no gradient comes to.
         loss: on the batch.
         finite: whether the loss and all gradients are.
+        through_time: log10 of ‖∂L/∂x_t‖ at the first time step over that at the last, in the recurrent layer where it
+            is smallest; NaN where it was not asked for.
     """
 
     gradient: float = NAN
@@ -66,6 +71,7 @@ class Flow:
     still: float = NAN
     loss: float = NAN
     finite: bool = True
+    through_time: float = NAN
 
     @property
     def foreseen(self) -> bool:
@@ -85,7 +91,8 @@ class Flow:
         ratio = self.predicted if self.foreseen else self.gradient
         decades = _share(abs(ratio) / WORST) + _share(abs(self.activations) / WORST)
         units = _share(_beyond(self.dead, CHANCE)) + _share(_beyond(self.saturated, HALF))
-        return decades + units + _share(self.still) + (not self.finite)
+        forgotten = _share(-self.through_time / FORGOTTEN)
+        return decades + units + forgotten + _share(self.still) + (not self.finite)
 
 
 def _share(value: float) -> float:
@@ -97,19 +104,23 @@ def _beyond(value: float, usual: float) -> float:
     return (value - usual) / (1.0 - usual)
 
 
-def flow_of(training: Training) -> Flow:
+def flow_of(training: Training, *, through_time: bool = False) -> Flow:
     """What flows through a training; one that raises has no flow at all.
 
     Args:
         training: a copy, which takes one step.
+        through_time: whether to ask recurrent layers for the gradient of each time step, which takes another pass.
     """
     patient, plan = training.patient, training.plan
+    faded = NAN
     values: list[float] = []
     samples = max((len(one) for _, one in input_tensors(plan.batches[0].inputs) if one.ndim), default=1)
     with untouched_randomness(), warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
         try:
             patient.model.train()
+            if through_time:
+                faded = _faded(training.copied())
             with Probe(patient.model, patient.optimizer, window=samples, nonfinite=False) as probe:
                 for _ in range(STEPS):
                     batch = plan.batches[0].copied()
@@ -122,7 +133,13 @@ def flow_of(training: Training) -> Flow:
         except (RuntimeError, TypeError, ValueError, EvenflowError):
             return Flow(finite=False)
     table = probe.table
-    return _read(Case(table, table.runs[0]), probe.setting, values[0])
+    return replace(_read(Case(table, table.runs[0]), probe.setting, values[0]), through_time=faded)
+
+
+def _faded(training: Training) -> float:
+    """Of the worst recurrent layer; NaN where there is none."""
+    found = recurrences(training.patient.model, training.plan.batches[0], training.plan.loss)
+    return min((_decades(one.gradient[0], one.gradient[-1]) for one in found), default=NAN)
 
 
 def _read(case: Case, setting: Setting, loss: float) -> Flow:

@@ -66,7 +66,7 @@ def _form(view: View, factor: float) -> Prescription:
             f"the steps of {shown(rate)} go further than the gradient's word holds; {shown(rate * factor)} is "
             f"{factor:.3g} times as much{told(twin_of(view, factor))}"
         ),
-        sign="update_to_weight",
+        sign="smaller_updates",
         change=partial(scaled, factor=factor),
         code=lambda: scaled_code(view.training, factor),
         size=1,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Sign = Literal[
     "gradient_ratio",
+    "gradient_through_time",
     "activation_growth",
     "gradient_growth",
     "dead_units",
@@ -26,13 +27,15 @@ Sign = Literal[
     "alike_samples",
     "alike_units",
     "moving_weights",
-    "update_to_weight",
+    "smaller_updates",
+    "larger_updates",
     "finite",
     "loss",
 ]
-"""What should be seen afterwards: gradient of the first layers over that of the last, growth of activations or of
-the gradient per layer, share of dead units, of saturated activations, mean cosine between samples, share of distinct
-units, weights that move, relative updates, all values finite, or only the loss."""
+"""What should be seen afterwards: gradient of the first layers over that of the last, or of the first time step over
+that of the last, growth of activations or of the gradient per layer, share of dead units, of saturated activations,
+mean cosine between samples, share of distinct units, weights that move, relative updates that are smaller or larger,
+all values finite, or only the loss."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def _form(choice: str, title: str, why: str, norm: float | None) -> Prescription
         choice=choice,
         title=title,
         why=why,
-        sign="update_to_weight",
+        sign="larger_updates",
         change=partial(clipped_to, norm=norm),
         code=lambda: Code(
             f"clip_norm = {norm!r}\n",

@@ -74,7 +74,7 @@ def _form(view: View, factor: float) -> Prescription:
             f"steps of {shown(rate)} get nowhere in the time there is; {shown(rate * factor)} is {factor:.3g} times "
             f"as much{told(twin_of(view, factor))}"
         ),
-        sign="update_to_weight",
+        sign="larger_updates",
         change=partial(scaled, factor=factor),
         code=lambda: scaled_code(view.training, factor),
         size=1,

@@ -40,7 +40,7 @@ def forms(view: View) -> Sequence[Prescription]:
                 f"largest and Adam's averages rest on a few batches; {steps} steps from {shown(FIRST * rate)} up "
                 "spare the training those"
             ),
-            sign="update_to_weight",
+            sign="smaller_updates",
             change=partial(warmed, steps=steps),
             code=lambda: _code(view.training, steps),
             size=2,

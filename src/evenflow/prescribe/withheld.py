@@ -6,7 +6,7 @@ import math
 
 from evenflow.diagnose.finding import Finding
 from evenflow.errors import EvenflowError
-from evenflow.prescribe.change_optimiser import ADAPTIVE
+from evenflow.prescribe.change_optimiser import ADAPTIVE, THROWN
 from evenflow.prescribe.check_inputs import counted
 from evenflow.prescribe.prescription import View
 from evenflow.spec.properties import properties
@@ -30,8 +30,6 @@ _GIVEN = (
     "frozen on purpose",
 )
 """Causes of weights that stand still which somebody wrote so."""
-_THROWN = ("lr_too_high", "nonfinite_origin", "exploding_gradient")
-"""What the memory of an optimiser can be the reason of."""
 _BORN = (
     "the units are silent before the first step, and no step moves a unit that gets no gradient: how long it is does "
     "not matter"
@@ -48,7 +46,7 @@ def withheld(view: View, root: Finding, name: str) -> str:
     """
     if root.rule == "vanishing_gradient" and name in _CLIPPING:
         return "clipping makes gradients smaller; what has vanished does not come back by it"
-    if name == "change_optimiser" and root.rule not in _THROWN and _is_adaptive(view):
+    if name == "change_optimiser" and root.rule not in THROWN and _is_adaptive(view):
         return "the optimiser divides the size of the gradient out already, so that another one finds no more in it"
     if root.rule == "symmetric_init" and name in (*_STEPS, "change_optimiser", *_normalisations()):
         return "units that are alike get the same gradient and stay alike, whatever becomes of a step or a signal"

@@ -149,6 +149,7 @@ class Search:
             self.randomness,
             self.loss_kind,
             self.training.plan.loss,
+            prescription.sign == "gradient_through_time",
         )
         self.prescriptions[one] = prescription
         return one

@@ -106,6 +106,12 @@ def _gradient_ratio(case: Case) -> float:
     return first / last if last > 0.0 else NAN
 
 
+def _gradient_through_time(case: Case) -> float:
+    """‖∂L/∂x_t‖ at the first time step over that at the last before any update, where it is smallest."""
+    found = [one.gradient for one in case.setting.recurrences if one.gradient[-1] > 0.0]
+    return min((gradient[0] / gradient[-1] for gradient in found), default=NAN)
+
+
 def _gradient_growth(case: Case) -> float:
     """By how much the gradient's ‖∂L/∂W‖ ‖W‖ grows from one matrix to the one in front of it."""
     found = matrices(case)
@@ -166,6 +172,7 @@ def _loss(case: Case) -> float:
 
 _MEASURES: dict[Sign, Callable[[Case], float]] = {
     "gradient_ratio": _gradient_ratio,
+    "gradient_through_time": _gradient_through_time,
     "activation_growth": _activation_growth,
     "gradient_growth": _gradient_growth,
     "dead_units": _worst_activation("dead_fraction"),
@@ -173,13 +180,15 @@ _MEASURES: dict[Sign, Callable[[Case], float]] = {
     "alike_samples": _worst_activation("cosine"),
     "alike_units": _alike_units,
     "moving_weights": _moving_weights,
-    "update_to_weight": _update_to_weight,
+    "smaller_updates": _update_to_weight,
+    "larger_updates": _update_to_weight,
     "finite": _finite,
     "loss": _loss,
 }
 
 WORDS: dict[Sign, str] = {
     "gradient_ratio": "gradient of the first layers over that of the last",
+    "gradient_through_time": "gradient of the first time step over that of the last",
     "activation_growth": "growth of the activations per layer",
     "gradient_growth": "growth of the gradient per layer, backwards",
     "dead_units": "dead units in the worst layer",
@@ -187,7 +196,8 @@ WORDS: dict[Sign, str] = {
     "alike_samples": "mean cosine between two samples in the worst layer",
     "alike_units": "units that are like no other, in the worst layer",
     "moving_weights": "matrices that move",
-    "update_to_weight": "update relative to the weight",
+    "smaller_updates": "update relative to the weight, to be smaller",
+    "larger_updates": "update relative to the weight, to be larger",
     "finite": "steps before the first loss that is not finite",
     "loss": "loss",
 }
@@ -196,11 +206,24 @@ WORDS: dict[Sign, str] = {
 SHARES: frozenset[Sign] = frozenset({"dead_units", "saturation", "alike_units", "moving_weights", "finite"})
 """Those that are shares, shown in percent."""
 
-_TO_ONE: frozenset[Sign] = frozenset({"gradient_ratio", "activation_growth", "gradient_growth"})
+_TO_ONE: frozenset[Sign] = frozenset(
+    {"gradient_ratio", "gradient_through_time", "activation_growth", "gradient_growth"}
+)
 _TO_ZERO: frozenset[Sign] = frozenset({"dead_units", "saturation", "alike_samples"})
 _UP: frozenset[Sign] = frozenset({"alike_units", "moving_weights", "finite"})
-_WELL = 1e-3
-"""Relative update that is about right."""
+_CHANGED = 0.8
+"""Factor by which a relative update has to differ.
+
+At equal gradients it goes with the learning rate, for Δw = −η ∂L/∂w, and Adam's is η √n / ‖w‖ at most whatever the
+gradient (Kingma and Ba 2015, section 2.1).
+"""
+_FEWEST, _MOST = 2.0**-24, 1.0
+"""Relative updates between which a change is one for the better.
+
+What is smaller is rounded away in single precision. What is larger leaves nothing of the weight, and the gradient says
+nothing any more: with L layers it may change by (1 + ‖Δw‖/‖w‖)ᴸ − 1 of itself (Bernstein et al. 2020, deep relative
+trust).
+"""
 
 
 def _badness(sign: Sign, value: float) -> float:
@@ -213,9 +236,7 @@ def _badness(sign: Sign, value: float) -> float:
         return value
     if sign in _UP:
         return 1.0 - value
-    if sign == "update_to_weight":
-        return abs(math.log10(value / _WELL)) if value > 0.0 else math.inf
-    return value
+    return -value if sign == "larger_updates" else value
 
 
 def _appeared(sign: Sign, before: float, after: float) -> bool | None:
@@ -226,7 +247,11 @@ def _appeared(sign: Sign, before: float, after: float) -> bool | None:
         return None
     if sign == "activation_growth" or sign == "gradient_growth":
         return now <= _CLOSER * was
-    if sign in _TO_ONE or sign == "update_to_weight":
+    if sign == "smaller_updates":
+        return _FEWEST < after <= _CHANGED * before
+    if sign == "larger_updates":
+        return before <= _CHANGED * after and _FEWEST < after < _MOST
+    if sign in _TO_ONE:
         return now <= _CLOSER * was or (now <= _NEAR < was)
     if sign in _TO_ZERO:
         return now <= _FEWER * was if sign != "alike_samples" else 1.0 - now >= 2.0 * (1.0 - was)

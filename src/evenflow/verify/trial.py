@@ -14,13 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from evenflow.doctor.bystander import Bystander
+from evenflow.doctor.copying import untouched_randomness
 from evenflow.doctor.examine import dead_window, stepping
+from evenflow.doctor.recurrence import recurrences
 from evenflow.doctor.trial import train
 from evenflow.prescribe.modes import LossGuarded
 from evenflow.prescribe.prescription import Training
 from evenflow.record.table import Table
-from evenflow.spec.setting import NAN, Setting
+from evenflow.spec.setting import NAN, Recurrence, Setting
 from evenflow.verify.metric import Metric
 from evenflow.verify.randomness import Randomness
 from evenflow.watch.probe import Probe
@@ -39,6 +43,7 @@ class Trainee:
         randomness: that it draws from.
         loss_kind: of the original, where the candidate's own cannot be read.
         loss: the original's loss function: a candidate with another one cannot be judged by its loss.
+        through_time: whether its sign is one of recurrent layers, which are asked before the first step.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Trainee:
     randomness: Randomness
     loss_kind: str = ""
     loss: object = None
+    through_time: bool = False
     training: Training | None = None
     setting: Setting = field(default_factory=Setting)
     losses: list[float] = field(default_factory=list)
@@ -135,6 +141,7 @@ class Trainee:
             if look:
                 patient = training.patient
                 clock = Bystander.of(patient)
+                recurrent = () if done or not self.through_time else _through_time(training)
                 probe = Probe(patient.model, stepping(patient, clock), window=dead_window(plan.batches))
                 with probe:
                     course = train(
@@ -148,7 +155,7 @@ class Trainee:
                     )
                 if not done:
                     self.setting = probe.setting
-                self.looks.append(Look(done, probe.table))
+                self.looks.append(Look(done, _with_recurrences(probe.table, probe.setting, recurrent)))
             else:
                 course = train(
                     training.patient,
@@ -188,6 +195,21 @@ class Look:
 
     first: int
     table: Table
+
+
+def _through_time(training: Training) -> tuple[Recurrence, ...]:
+    """The gradient of every time step, on a copy; random numbers stay where they are."""
+    with untouched_randomness():
+        copied = training.copied()
+        return recurrences(copied.patient.model, copied.plan.batches[0], copied.plan.loss)
+
+
+def _with_recurrences(table: Table, setting: Setting, recurrent: tuple[Recurrence, ...]) -> Table:
+    if not recurrent:
+        return table
+    facts = structs.replace(setting, recurrences=recurrent).to_facts()
+    runs = tuple(replace(run, facts={**run.facts, **facts}) for run in table.runs)
+    return Table(runs, table.sites, table.index, table.figures)
 
 
 @contextmanager
