@@ -79,7 +79,7 @@ def test_for_a_deep_stack_of_sigmoids_no_draw_is_offered_and_no_clipping():
     names = {one.remedy for one in offered}
     assert offered[0].remedy == "change_activation"
     assert names.isdisjoint({"reinitialise", "clip_gradients", "lower_learning_rate", "change_optimiser"})
-    told = not_offered(view)
+    told = not_offered(view, offered)
     assert told.keys().isdisjoint(names)
     assert "slope is 0.25 at most" in told["reinitialise"]
     assert "divides the size of the gradient out already" in told["change_optimiser"]

@@ -265,6 +265,40 @@ def test_only_what_is_named_is_tried():
         repaired(only=["lower_lerning_rate"])
 
 
+def test_what_is_named_is_tried_without_a_finding_too(monkeypatch):
+    monkeypatch.setattr(repair_module, "diagnose", lambda _: Diagnosis(findings=(), judged=("dead_units",)))
+
+    def named(_, names):
+        return [RELU] if names == ["change_activation"] else []
+
+    offered = Means(lambda _: (), lambda *_: (), named=named)
+    assert repaired(means=offered, only=["change-activation:relu"], steps=60).chosen is RELU
+    asked = Means(lambda _: (), lambda *_: (), lambda _, name: f"{name} cannot be")
+    outcome = repaired(means=asked, only=["unfreeze"], steps=40)
+    assert outcome.reason == "no remedy can be carried out here (unfreeze: unfreeze cannot be)"
+    assert not outcome.healthy
+
+
+def test_what_is_no_fault_is_told_with_what_could_be_done_about_it():
+    model = mlp(64, 32, 10)
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.Adam([one for one in model.parameters() if one.requires_grad], 1e-2)
+    outcome = repair(model, BATCHES, LOSS, optimizer, steps=120, means=means())
+    assert outcome.healthy
+    (note,) = (one for one in outcome.notes if "no fault by itself" in one)
+    assert note.startswith('Nothing moves "0.weight": requires_grad is off')
+    assert note.endswith("only=unfreeze would try to change that")
+
+
+def test_what_is_not_tried_is_told_with_its_reason():
+    reasons = Means(
+        lambda _: [RELU], lambda *_: (), not_offered=lambda *_: {"clip_gradients": "it cannot help"}
+    )
+    outcome = repaired(means=reasons, steps=40)
+    assert "Not tried: clip_gradients, because it cannot help" in str(outcome)
+    assert outcome.to_dict()["not_tried"] == {"clip_gradients": "it cannot help"}
+
+
 def test_nothing_that_can_be_carried_out():
     outcome = repaired(
         means=means(why_not=lambda _, name: f"{name} does not apply" if "init" in name else "")

@@ -73,6 +73,11 @@ def candidates(view: View) -> tuple[Prescription, ...]:
     return tuple(guess.prescription for guess in guesses(view))
 
 
+def named(view: View, names: Sequence[str]) -> tuple[Prescription, ...]:
+    """What remedies of these names could do, whether or not a finding asks for them."""
+    return tuple(one for name in dict.fromkeys(names) for one in _forms(view, name)[:FORMS])
+
+
 def guesses(view: View) -> tuple[Guess, ...]:
     """The same with what speaks for each."""
     roots = _roots(view)
@@ -98,13 +103,13 @@ def guesses(view: View) -> tuple[Guess, ...]:
     return tuple(_interleaved(by_root))
 
 
-def not_offered(view: View) -> dict[str, str]:
-    """What a finding names, or a root would ask for, and is not offered: the reason by the remedy's name."""
-    offered = {one.remedy for one in candidates(view)}
+def not_offered(view: View, offered: Sequence[Prescription]) -> dict[str, str]:
+    """What a finding names, or a root would ask for, and is not among what is offered: the reason by its name."""
+    there = {one.remedy for one in offered}
     found: dict[str, str] = {}
     for root in _roots(view):
         for name, _ in _remedies(view, root):
-            if name in offered or name in found:
+            if name in there or name in found:
                 continue
             reason = BEYOND.get(name) or withheld(view, root, name)
             if not reason and name in REMEDIES:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,7 @@ class Outcome:
         training: loss function, batches and clipping as changed, for whom wants to go on with them.
         paired: original against the change on other starts; None where it did not come to that.
         reading: the promised sign, before and after.
+        withheld: remedies that findings ask for and that were not tried, with the reason.
         notes: what is to be known of the trials, such as that they were shorter than asked for.
         steps: trained in all trials together, without those of the doctor.
         examined: steps of the doctor's own trial.
@@ -132,6 +133,7 @@ class Outcome:
     training: Any = None
     paired: Paired | None = None
     reading: Reading | None = None
+    withheld: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     steps: int = 0
     examined: int = 0

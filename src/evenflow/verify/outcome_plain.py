@@ -51,6 +51,7 @@ def to_dict(outcome: Outcome) -> dict[str, object]:
             "redrawn": paired.redrawn,
         },
         "reading": None if outcome.reading is None else asdict(outcome.reading),
+        "not_tried": dict(outcome.withheld),
         "notes": list(outcome.notes),
         "steps": outcome.steps,
         "examined": outcome.examined,

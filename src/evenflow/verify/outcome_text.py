@@ -88,6 +88,8 @@ def lines(outcome: Outcome) -> Iterator[Line]:
         yield Line(((capitalised(outcome.reason) + ".", style),))
     else:
         yield from _recommended(outcome)
+    for name, reason in outcome.withheld.items():
+        yield Line((("Not tried: ", "bold"), (name, ""), (f", because {reason}", "")), 2)
     for note in outcome.notes:
         yield Line((("Note: ", "bold"), (note, "")), 2)
     spent = f"{plural(outcome.examined, 'step')} examined, {outcome.steps:,} tried, {outcome.seconds:.0f} s"

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from evenflow.diagnose.diagnosis import Diagnosis
 from evenflow.diagnose.engine import diagnose
-from evenflow.diagnose.twins import CLEARLY, own_trial
 from evenflow.doctor.batches import Batch, take_batches
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.examine import device_of, examine, ready
 from evenflow.doctor.trial import LossFunction, Plan
 from evenflow.errors import SpecError, suggest
-from evenflow.prescribe.prescription import Training, View
+from evenflow.prescribe.prescription import Prescription, Training, View
 from evenflow.record.store import Store
 from evenflow.record.table import Table
 from evenflow.spec.setting import Setting
 from evenflow.verify.halving import Clock
-from evenflow.verify.metric import Custom, Metric, metric_of
+from evenflow.verify.metric import Custom
 from evenflow.verify.outcome import Interrupted, Outcome
-from evenflow.verify.randomness import Randomness
+from evenflow.verify.outset import search_for
 from evenflow.verify.room import copies
 from evenflow.verify.search import Combine, Offer, Search, narrowed
 from evenflow.verify.told import outcome_of
@@ -35,13 +33,6 @@ if TYPE_CHECKING:
 
 _EXAMINED = 0.4
 """Share of the time that the doctor's own trial may take."""
-_WITHOUT_A_PROBE = 0.5
-"""Of the time of a step with a probe; measured, in case of doubt too high."""
-_TRIALS = 4.5
-"""Whole trials that a search comes to: 1.5 for a first bracket, 3 for three pairs of half the steps."""
-_SHORTEST = 20
-_RISK = 0.10
-"""Gain for which a training is changed that is only at risk: what makes a fault one."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +43,15 @@ class Means:
         offer: gives candidates, the best guess first.
         combine: gives combinations of one with others.
         why_not: says why the remedy of this name is not among them; "" where nothing is to be said.
+        named: gives what remedies of these names could do, whether or not a finding asks for them.
+        not_offered: reasons, by name, for what a finding asks for and is not among what is offered.
     """
 
     offer: Offer
     combine: Combine
     why_not: Callable[[View, str], str] = lambda *_: ""
+    named: Callable[[View, Sequence[str]], Sequence[Prescription]] = lambda *_: ()
+    not_offered: Callable[[View, Sequence[Prescription]], Mapping[str, str]] = lambda *_: {}
 
 
 def repair(
@@ -113,16 +108,20 @@ def repair(
     view = _view(patient, batches, loss_fn, table, diagnosis, keep_activation)
     view = replace(view, training=_with_clipping(view.training, clip_norm))
     asked = bool(wanted or diagnosis.faults or any(one.severity == "risk" for one in diagnosis))
-    search = _search(view, metric, clock, room, said, asked)
+    search = search_for(view, metric, clock, room, said, asked)
     chosen, reason = None, ""
     try:
         if asked and search.has_room:
             said("candidates", 0, 0)
             offered = means.offer(view)
             if wanted:
-                offered = narrowed(offered, wanted)
+                names = [word.partition(":")[0] for word in wanted]
+                offered = narrowed(offered, wanted) or narrowed(means.named(view, names), wanted)
+            else:
+                search.withheld = means.not_offered(view, offered)
             chosen = search.run(offered, means.combine)
-            reason = "" if offered or not diagnosis.faults else _nothing_offered(view, means, wanted)
+            if not offered and (diagnosis.faults or wanted):
+                reason = _nothing_offered(view, means, wanted)
     except KeyboardInterrupt as stopped:
         search.stopped = True
         found = outcome_of(search, None, "stopped by Ctrl-C", time.perf_counter() - began)
@@ -136,7 +135,7 @@ def repair(
 
 def catalogue() -> Means:
     """The remedies that there are."""
-    from evenflow.prescribe.candidates import candidates, pairs
+    from evenflow.prescribe.candidates import candidates, named, not_offered, pairs
     from evenflow.prescribe.catalogue import REMEDIES
     from evenflow.prescribe.withheld import withheld
 
@@ -146,7 +145,7 @@ def catalogue() -> Means:
         reasons = (withheld(view, root, name) for root in view.diagnosis.roots)
         return REMEDIES[name].why_not(view) or next(filter(None, reasons), "")
 
-    return Means(candidates, pairs, why_not)
+    return Means(candidates, pairs, why_not, named, not_offered)
 
 
 def _checked(budget: object, only: object) -> tuple[str, ...]:
@@ -165,7 +164,7 @@ def _checked(budget: object, only: object) -> tuple[str, ...]:
             raise SpecError(
                 f'only: remedy "{name}" is not known{suggest(name, REMEDIES)}; there are {", ".join(REMEDIES)}'
             )
-    return tuple(words)
+    return tuple(word.strip().replace("-", "_") for word in words)
 
 
 def _view(
@@ -192,72 +191,6 @@ def _view(
 
 def _with_clipping(training: Training, clip_norm: float | None) -> Training:
     return replace(training, plan=replace(training.plan, clip_norm=clip_norm))
-
-
-def _search(
-    view: View,
-    wanted: Custom | str | None,
-    clock: Clock,
-    room: int,
-    said: Callable[[str, int, int], None],
-    asked: bool,
-) -> Search:
-    """The search, with what is known of the original: from the doctor, or by a trial where it is asked for."""
-    setting, training = view.setting, view.training
-    kind = setting.output.loss if setting.output is not None else ""
-    metric = metric_of(training.patient, training.plan, kind, wanted)
-    steps, per_step = _steps(view, clock.left)
-    plan = replace(training.plan, steps=steps)
-    view = replace(view, training=replace(training, plan=plan))
-    own = _own_value(view, metric, kind, clock.left / 2 if asked else 0.0)
-    twins = [one for one in setting.twins if metric.is_score and one.change != "nothing"]
-    better = [one for one in twins if 100.0 * (one.score - own.value) >= CLEARLY]
-    best = max(better, key=lambda one: one.score, default=None)
-    least = metric.least_gain(own.value)
-    if not view.diagnosis.faults:
-        least = max(least, _RISK if metric.is_score else _RISK * abs(own.value))
-    return Search(
-        view=view,
-        metric=metric,
-        own=own.value,
-        steps=steps,
-        clock=clock,
-        reserve=min(3.0 * steps * per_step, 0.4 * clock.left),
-        loss_kind=kind,
-        twin=math.nan if best is None else best.score,
-        twin_of_rate=best is not None and best.change == "learning_rate",
-        least=least,
-        room=room,
-        said=said,
-        extra=own.steps,
-    )
-
-
-def _steps(view: View, seconds: float) -> tuple[int, float]:
-    """Steps of a whole trial, so that a search is through in time, and seconds that one of them takes."""
-    trial = view.table.runs[0].facts["trial"]
-    done, took = (int(trial["steps"]), float(trial["seconds"])) if isinstance(trial, dict) else (1, 0.0)
-    planned = view.training.plan.steps
-    per_step = _WITHOUT_A_PROBE * took / max(done, 1)
-    if per_step <= 0.0:
-        return planned, per_step
-    return max(min(planned, int(seconds / (_TRIALS * per_step))), min(_SHORTEST, planned)), per_step
-
-
-def _own_value(view: View, metric: Metric, kind: str, seconds: float) -> Trainee:
-    """The original as it stands after these steps: from the doctor's trial where that went as far, else trained."""
-    training, steps = view.training, view.training.plan.steps
-    doctors = own_trial(view.setting)
-    one = Trainee("original", training.copied, metric, Randomness.now(), kind, training.plan.loss)
-    if doctors is not None and metric.own is None:
-        losses = doctors.loss[:steps]
-        ended = len(losses) == len(doctors.loss) and (len(losses) == steps or not math.isfinite(losses[-1]))
-        if ended or (not metric.is_score and len(losses) == steps):
-            one.values[0] = metric.of(training.patient, training.plan, losses, doctors.score)
-            return one
-    if seconds:
-        one.advance(steps, seconds=seconds)
-    return one
 
 
 def _nothing_offered(view: View, means: Means, wanted: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ is good enough, and combinations of two only after that. Whatever happens on the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -71,6 +71,8 @@ class Search:
     said: Callable[[str, int, int], None] = lambda *_: None
     randomness: Randomness = field(default_factory=Randomness.now)
     offered: tuple[Prescription, ...] = ()
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """What findings ask for and is not offered, with the reason."""
     trainees: list[Trainee] = field(default_factory=list)
     prescriptions: dict[Trainee, Prescription] = field(default_factory=dict)
     statuses: dict[Trainee, str] = field(default_factory=dict)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from evenflow.diagnose.twins import own_trial
+from evenflow.prescribe.catalogue import REMEDIES
 from evenflow.prescribe.prescription import Training
 from evenflow.spec.setting import NAN
 from evenflow.verify.outcome import Outcome, Trials, Tried
@@ -55,7 +57,13 @@ def outcome_of(search: Search, chosen: Trainee | None, reason: str, seconds: flo
         reading=None
         if chosen is None
         else reading(search.prescription(chosen).sign, view.table, chosen.looks),
-        notes=(*_notes(search, paired), *_lost(search, chosen), *_far_from_it(search, chosen)),
+        withheld=search.withheld,
+        notes=(
+            *_notes(search, paired),
+            *_lost(search, chosen),
+            *_far_from_it(search, chosen),
+            *(_beside(search) if healthy else ()),
+        ),
         steps=search.trained + search.extra,
         examined=examined,
         seconds=seconds,
@@ -225,6 +233,16 @@ def _far_from_it(search: Search, chosen: Trainee | None) -> tuple[str, ...]:
         f"with the change, too, the training has come only {search.metric.learned(chosen.value):.0%} of the way after "
         f"{plural(chosen.steps, 'step')}; give it more steps, or look for what else is wrong",
     )
+
+
+def _beside(search: Search) -> Iterator[str]:
+    """What is no fault, and can be changed if that is wanted."""
+    tried = {search.prescription(one).remedy for one in search.trainees}
+    for finding in search.view.diagnosis.roots:
+        names = [name for name in finding.remedies if name in REMEDIES and name not in tried]
+        if finding.severity == "information" and names:
+            message = finding.message.rstrip(".")
+            yield f"{message}: no fault by itself; only={names[0]} would try to change that"
 
 
 def _planned(search: Search) -> int:

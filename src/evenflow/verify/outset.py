@@ -1,0 +1,89 @@
+"""The outset of a search: how long its trials are, what the original comes to by itself, what a change has to gain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from evenflow.diagnose.twins import CLEARLY, own_trial
+from evenflow.prescribe.prescription import View
+from evenflow.verify.halving import Clock
+from evenflow.verify.metric import Custom, Metric, metric_of
+from evenflow.verify.randomness import Randomness
+from evenflow.verify.search import Search
+from evenflow.verify.trial import Trainee
+
+_WITHOUT_A_PROBE = 0.5
+"""Of the time of a step with a probe; measured, in case of doubt too high."""
+_TRIALS = 4.5
+"""Whole trials that a search comes to: 1.5 for a first bracket, 3 for three pairs of half the steps."""
+_SHORTEST = 20
+_RISK = 0.10
+"""Gain for which a training is changed that is only at risk: what makes a fault one."""
+
+
+def search_for(
+    view: View,
+    wanted: Custom | str | None,
+    clock: Clock,
+    room: int,
+    said: Callable[[str, int, int], None],
+    asked: bool,
+) -> Search:
+    """The search, with what is known of the original: from the doctor, or by a trial where it is asked for."""
+    setting, training = view.setting, view.training
+    kind = setting.output.loss if setting.output is not None else ""
+    metric = metric_of(training.patient, training.plan, kind, wanted)
+    steps, per_step = _steps(view, clock.left)
+    plan = replace(training.plan, steps=steps)
+    view = replace(view, training=replace(training, plan=plan))
+    own = _own_value(view, metric, kind, clock.left / 2 if asked else 0.0)
+    twins = [one for one in setting.twins if metric.is_score and one.change != "nothing"]
+    better = [one for one in twins if 100.0 * (one.score - own.value) >= CLEARLY]
+    best = max(better, key=lambda one: one.score, default=None)
+    least = metric.least_gain(own.value)
+    if not view.diagnosis.faults:
+        least = max(least, _RISK if metric.is_score else _RISK * abs(own.value))
+    return Search(
+        view=view,
+        metric=metric,
+        own=own.value,
+        steps=steps,
+        clock=clock,
+        reserve=min(3.0 * steps * per_step, 0.4 * clock.left),
+        loss_kind=kind,
+        twin=math.nan if best is None else best.score,
+        twin_of_rate=best is not None and best.change == "learning_rate",
+        least=least,
+        room=room,
+        said=said,
+        extra=own.steps,
+    )
+
+
+def _steps(view: View, seconds: float) -> tuple[int, float]:
+    """Steps of a whole trial, so that a search is through in time, and seconds that one of them takes."""
+    trial = view.table.runs[0].facts["trial"]
+    done, took = (int(trial["steps"]), float(trial["seconds"])) if isinstance(trial, dict) else (1, 0.0)
+    planned = view.training.plan.steps
+    per_step = _WITHOUT_A_PROBE * took / max(done, 1)
+    if per_step <= 0.0:
+        return planned, per_step
+    return max(min(planned, int(seconds / (_TRIALS * per_step))), min(_SHORTEST, planned)), per_step
+
+
+def _own_value(view: View, metric: Metric, kind: str, seconds: float) -> Trainee:
+    """The original as it stands after these steps: from the doctor's trial where that went as far, else trained."""
+    training, steps = view.training, view.training.plan.steps
+    doctors = own_trial(view.setting)
+    one = Trainee("original", training.copied, metric, Randomness.now(), kind, training.plan.loss)
+    if doctors is not None and metric.own is None:
+        losses = doctors.loss[:steps]
+        ended = len(losses) == len(doctors.loss) and (len(losses) == steps or not math.isfinite(losses[-1]))
+        if ended or (not metric.is_score and len(losses) == steps):
+            one.values[0] = metric.of(training.patient, training.plan, losses, doctors.score)
+            return one
+    if seconds:
+        one.advance(steps, seconds=seconds)
+    return one
