@@ -102,10 +102,13 @@ def test_figures_are_kept_where_a_store_is_named(folder):
             "training_script.py:short",
             "returns 2 things; the doctor needs (model, batches, loss_fn[, optimizer])",
         ),
-        ("training_script.py:asks", "takes arguments; the doctor calls it without any"),
+        ("training_script.py:asks", "takes arguments, and is called without any; give each a default"),
         ("not_there.at_all:make", "there is no module not_there"),
         ("empty.py", "has no function doctor or setup that returns (model, batches, loss_fn[, optimizer])"),
-        ("wrong.py", "wrong.py raises ZeroDivisionError: division by zero when it is imported"),
+        (
+            "wrong.py",
+            "wrong.py raises ZeroDivisionError: division by zero (wrong.py, line 1) when it is imported",
+        ),
     ],
 )
 def test_what_cannot_be_examined_is_said(folder, capsys, target, message):

@@ -137,7 +137,7 @@ def test_a_metric_in_the_same_script(capsys):
     [
         (["nothing.py"], "there is no script nothing.py"),
         (["not_there.at_all:make"], "there is no module not_there"),
-        (["sick_training.py:takes"], "takes arguments; the doctor calls it without any"),
+        (["sick_training.py:takes"], "takes arguments, and is called without any; give each a default"),
         (["sick_training.py:wrong"], "returns int; the doctor needs (model, batches, loss_fn[, optimizer])"),
         (
             ["sick_training.py:raising"],

@@ -83,7 +83,6 @@ def test_for_a_deep_stack_of_sigmoids_no_draw_is_offered_and_no_clipping():
     assert told.keys().isdisjoint(names)
     assert "slope is 0.25 at most" in told["reinitialise"]
     assert "divides the size of the gradient out already" in told["change_optimiser"]
-    assert "no weight decay" in told["lower_weight_decay"]
     (root,) = [one for one in view.diagnosis.roots if one.rule == "vanishing_gradient"]
     assert "12 layers of sigmoid, whose slope is 0.25 at most" in withheld(view, root, "reinitialise")
     assert "does not come back" in withheld(view, root, "clip_gradients")

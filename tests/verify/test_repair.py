@@ -19,11 +19,12 @@ from verify_trainings import BROKEN, NOTHING, RELU, SLOWER, TANH, WILD, prescrip
 
 from evenflow.diagnose.diagnosis import Diagnosis
 from evenflow.diagnose.finding import Finding
+from evenflow.doctor import memory
 from evenflow.errors import DataError, SpecError
 from evenflow.prescribe.prescription import Code, View
 from evenflow.record.store import Store
 from evenflow.verify import repair as repair_module
-from evenflow.verify import room, told
+from evenflow.verify import told
 from evenflow.verify.halving import Clock
 from evenflow.verify.metric import Metric
 from evenflow.verify.outcome import Interrupted
@@ -375,13 +376,24 @@ def test_an_examination_that_was_cut_short_is_told(monkeypatch):
 def test_little_memory_makes_smaller_groups(monkeypatch):
     model = sigmoids(5)
     size = sum(one.nbytes for one in model.parameters())
-    monkeypatch.setattr(room, "free_bytes", lambda _: int((size + 4.5 * size) / 0.8))
+    monkeypatch.setattr(memory, "free_bytes", lambda _: int((size + 5.5 * size) / 0.8))
     outcome = repaired(NOTHING, RELU, model=model, steps=40)
     assert any("room for 1 copy in training at a time" in note for note in outcome.notes)
     assert {row.steps for row in outcome.table} == {40}
-    monkeypatch.setattr(room, "free_bytes", lambda _: size)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: size)
     with pytest.raises(SpecError, match="of parameters; fix keeps one copy and trains another"):
         repaired(RELU, model=model)
+
+
+def test_without_memory_for_twins_the_doctor_leaves_them_out(monkeypatch):
+    model = sigmoids(5)
+    size = sum(one.nbytes for one in model.parameters())
+    free = iter([int(6 * size / 0.8) + 100])  # for the trials; of the rest nothing is left
+    monkeypatch.setattr(memory, "free_bytes", lambda _: next(free, size))
+    outcome = repaired(RELU, model=model, steps=40)
+    (note,) = (one for one in outcome.notes if "twins were left out for want of memory" in one)
+    assert f"it would take {5 * size / 1e3:.3g} kB of memory, and {0.8 * size / 1e3:.3g} kB are free" in note
+    assert outcome.repaired
 
 
 def test_figures_and_outcome_are_kept(tmp_path):

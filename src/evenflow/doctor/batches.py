@@ -56,7 +56,7 @@ def take_batches(data: object, steps: int, device: torch.device, *, seconds: flo
             shown = f"{len(found)} things" if isinstance(found, list | tuple) else type(found).__name__
             raise DataError(
                 f"batch {number} of the data is no (input, target) but {shown}; hand over pairs, such as "
-                "((x, y) for x, y, *rest in loader)"
+                "((x, y) for x, y, *rest in loader), or (x, None) where there is no target"
             )
         batch = _batch(found, number, device)
         batches.append(batch if isinstance(data, Sequence) else batch.copied())

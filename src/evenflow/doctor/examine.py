@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -131,12 +132,27 @@ def _check(loss_fn: object, steps: object, clip_norm: object, seconds: float) ->
         raise SpecError(
             f"loss_fn of the doctor: give a function of output and target; type {type(loss_fn).__name__} is none"
         )
+    if not _takes_two(loss_fn):
+        raise SpecError(
+            "loss_fn of the doctor is called with output and target, and does not take two arguments; for a loss of "
+            "the output alone give lambda output, target: ..., and (input, None) as batches"
+        )
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise SpecError(f"steps={steps!r} of the doctor: give a whole number, 1 or more")
     if clip_norm is not None and not (isinstance(clip_norm, int | float) and clip_norm > 0):
         raise SpecError(f"clip_norm={clip_norm!r} of the doctor: give a number above 0, or leave it out")
     if not seconds > 0:
         raise SpecError(f"seconds={seconds!r} of the doctor: give a number above 0")
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # of a callable without a signature
+        pass
+    return True
 
 
 def device_of(model: object) -> torch.device:

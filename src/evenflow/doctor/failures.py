@@ -11,6 +11,8 @@ import torch
 
 from evenflow.errors import SpecError
 
+_FULL = ("can't allocate memory", "out of memory")
+"""How torch says so, on a CPU and on a GPU."""
 _OWN = str(Path(__file__).parent.parent)
 
 
@@ -39,14 +41,18 @@ def step_named(step: str) -> Iterator[None]:
         raise SpecError(f"{step}: {error}") from error
     except PartError as error:
         first = str(error.error).strip().partition("\n")[0]
-        raise SpecError(
-            f"{step}: {error.what} {type(error.error).__name__}: {first}{_place(error.error)}; the doctor needs a "
-            "training that runs"
-        ) from error.error
+        is_full = isinstance(error.error, MemoryError) or any(word in first.lower() for word in _FULL)
+        way = (
+            "the memory is full: give smaller batches, or a smaller model of the same kind"
+            if is_full
+            else "the doctor needs a training that runs"
+        )
+        shown = f"{type(error.error).__name__}: {first}{place_of_error(error.error)}"
+        raise SpecError(f"{step}: {error.what} {shown}; {way}") from error.error
 
 
-def _place(error: Exception) -> str:
-    """The last line of the user's own that an error went through."""
+def place_of_error(error: BaseException) -> str:
+    """The last line of the user's own that an error went through, in brackets; "" where there is none."""
     torch_files = str(Path(torch.__file__).parent)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if (

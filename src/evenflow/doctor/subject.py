@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from evenflow.doctor.failures import place_of_error
 from evenflow.errors import SpecError, suggest
 from evenflow.watch.source import place_of
 
@@ -126,7 +128,7 @@ def _script(path: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickle look there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if before is not None:
             sys.modules[name] = before
         raise SpecError(f"{path} raises {_first_line(error)} when it is imported") from error
@@ -144,7 +146,7 @@ def _module(path: str) -> ModuleType:
                 "train.py:setup"
             ) from None
         raise SpecError(f"module {path} needs {missing}, which is not installed") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(f"module {path} raises {_first_line(error)} when it is imported") from error
 
 
@@ -164,16 +166,18 @@ def _function(module: ModuleType, path: str, name: str) -> tuple[str, Callable[[
 
 def _called(name: str, call: Callable[[], Any]) -> Any:
     try:
-        return call()
+        inspect.signature(call).bind()
     except TypeError as error:
-        if (
-            "positional argument" in str(error)
-            and error.__traceback__
-            and error.__traceback__.tb_next is None
-        ):
-            raise SpecError(f"{name} takes arguments; the doctor calls it without any") from error
-        raise SpecError(f"{name} raises {_first_line(error)}") from error
-    except Exception as error:
+        function = name.rpartition(":")[2]
+        raise SpecError(
+            f"{name} takes arguments, and is called without any; give each a default, or add a function that calls it, "
+            f"such as def setup(): return {function}(...)"
+        ) from error
+    except ValueError:  # of a callable without a signature
+        pass
+    try:
+        return call()
+    except (Exception, SystemExit) as error:
         raise SpecError(f"{name} raises {_first_line(error)}") from error
 
 
@@ -184,6 +188,6 @@ def _subject(name: str, found: Any) -> Subject:
     return Subject(name, *found)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + place_of_error(error)

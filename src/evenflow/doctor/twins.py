@@ -16,6 +16,7 @@ from torch import nn
 from evenflow.doctor.batches import standardised
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.longer import Raised, clearly_better, contested, tried_longer
+from evenflow.doctor.memory import why_no_twin
 from evenflow.doctor.trial import Course, Plan, train
 from evenflow.measure.data_facts import input_tensors
 from evenflow.measure.sites import stepped_by
@@ -94,6 +95,10 @@ def raise_twins(
             skipped.append(
                 f"{name}: a twin would take about {expected:.0f} s and {max(left, 0):.0f} s are left"
             )
+            return None
+        no_room = why_no_twin(patient.model)
+        if no_room:
+            skipped.append(f"{name}: {no_room}")
             return None
         said(name)
         copied, plan = patient.copied(), replace(plan, steps=steps)

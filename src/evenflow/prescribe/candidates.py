@@ -104,7 +104,7 @@ def guesses(view: View) -> tuple[Guess, ...]:
 
 
 def not_offered(view: View, offered: Sequence[Prescription]) -> dict[str, str]:
-    """What a finding names, or a root would ask for, and is not among what is offered: the reason by its name."""
+    """What would be asked for, is not among what is offered, and is known not to help here: the reason by its name."""
     there = {one.remedy for one in offered}
     found: dict[str, str] = {}
     for root in _roots(view):
@@ -112,8 +112,6 @@ def not_offered(view: View, offered: Sequence[Prescription]) -> dict[str, str]:
             if name in there or name in found:
                 continue
             reason = BEYOND.get(name) or withheld(view, root, name)
-            if not reason and name in REMEDIES:
-                reason = REMEDIES[name].why_not(view)
             if reason:
                 found[name] = reason
     return found

@@ -54,14 +54,7 @@ def edits_in(code: Code, function: Callable[..., Any]) -> tuple[Edit, ...]:
     if found is None:
         return ()
     file, tree, body = found
-    returned = [node for node in ast.walk(body) if isinstance(node, ast.Return)]
-    if len(returned) != 1 or returned[0] is not body.body[-1] or not isinstance(returned[0].value, ast.Tuple):
-        return ()
-    names = {
-        ours: theirs.id
-        for ours, theirs in zip(_NAMES, returned[0].value.elts, strict=False)
-        if isinstance(theirs, ast.Name)
-    }
+    names = _returned(body)
     definitions, lines = _parted(code.snippet)
     used = {node.id for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Name)}
     if "model" not in names or not used & set(_NAMES) <= names.keys() or used & set(_ELSEWHERE):
@@ -98,6 +91,27 @@ def edits_in(code: Code, function: Callable[..., Any]) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
+def in_their_names(snippet: str, function: Callable[..., Any] | None) -> str:
+    """A snippet on the variables that a function returns its training by; as it is where these are not known.
+
+    Args:
+        snippet: of a prescription; what classes and functions in it do with their own variables stays.
+        function: that returns (model, batches, loss_fn[, optimizer]).
+    """
+    found = None if function is None else _source_of(function)
+    names = {} if found is None else _returned(found[2])
+    if not names:
+        return snippet
+    rows, parts, begin = snippet.splitlines(), [], 0
+    nodes = ast.parse(snippet).body
+    for place, node in enumerate(nodes):
+        end = nodes[place + 1].lineno - 1 if place + 1 < len(nodes) else len(rows)
+        text = "\n".join(rows[begin:end])
+        parts.append(text if isinstance(node, ast.ClassDef | ast.FunctionDef) else renamed(text, names))
+        begin = end
+    return "\n".join(parts) + "\n"
+
+
 def renamed(lines: str, names: Mapping[str, str]) -> str:
     """Lines of code with other variables.
 
@@ -129,6 +143,15 @@ def renamed(lines: str, names: Mapping[str, str]) -> str:
             continue
         rows[row - 1] = rows[row - 1][:start] + names[one.string] + rows[row - 1][end:]
     return "".join(rows)
+
+
+def _returned(body: ast.FunctionDef) -> dict[str, str]:
+    """The variables that a function with one return gives, by our names; empty where it is not certain what is what."""
+    returned = [node for node in ast.walk(body) if isinstance(node, ast.Return)]
+    if len(returned) != 1 or returned[0] is not body.body[-1] or not isinstance(returned[0].value, ast.Tuple):
+        return {}
+    pairs = zip(_NAMES, returned[0].value.elts, strict=False)
+    return {ours: theirs.id for ours, theirs in pairs if isinstance(theirs, ast.Name)}
 
 
 def _source_of(function: Callable[..., Any]) -> tuple[Path, ast.Module, ast.FunctionDef] | None:

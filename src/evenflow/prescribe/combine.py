@@ -63,7 +63,7 @@ def combined(one: Prescription, other: Prescription) -> Prescription:
         remedy=f"{first.remedy}+{second.remedy}",
         choice="+".join(each.choice for each in (first, second) if each.choice),
         title=f"{first.title}; {second.title[:1].lower()}{second.title[1:]}",
-        why=f"one alone is not enough: {_clause(first.why)}; and {_clause(second.why)}",
+        why=f"one alone is not enough: {_clause(first.why)}; and {_clause(_beyond(first.why, second.why))}",
         sign=one.sign,
         change=change,
         code=code,
@@ -72,6 +72,12 @@ def combined(one: Prescription, other: Prescription) -> Prescription:
         keeps_weights=first.keeps_weights and second.keeps_weights,
         network=_network(first, second),
     )
+
+
+def _beyond(first: str, second: str) -> str:
+    """What a second reason says that a first one does not: both name the finding that they answer."""
+    said = first.rstrip(".").split("; ")
+    return "; ".join(part for part in second.rstrip(".").split("; ") if part not in said) or second
 
 
 def _clause(why: str) -> str:

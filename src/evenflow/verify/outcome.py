@@ -154,15 +154,18 @@ class Outcome:
     def code(self) -> str:
         """Lines of plain PyTorch that make the same change, with where they go; "" where none is recommended.
 
-        They act on the names `model`, `optimizer`, `loss_fn` and `batches`.
+        They act on the names `model`, `optimizer`, `loss_fn` and `batches`, or on those that `function` returns.
         """
+        from evenflow.prescribe.code import in_their_names
+
         found = self.prescription
         if found is None:
             return ""
+        snippet = in_their_names(found.snippet, self.function).strip("\n")
         place = f"# {found.place.partition('; then ')[0]}"  # of two changes each has its own in the snippet
-        head = [] if not found.place or found.snippet.lstrip().startswith(place) else [f"# {found.place}"]
-        imports = [*found.imports, ""] if found.imports else []
-        return "\n".join([*imports, *head, found.snippet.strip("\n")]) + "\n"
+        head = [] if not found.place or snippet.startswith(place) else [f"# {found.place}"]
+        imports = ["# at the head of the file", *found.imports, ""] if found.imports else []
+        return "\n".join([*imports, *head, snippet]) + "\n"
 
     @property
     def diff(self) -> str:

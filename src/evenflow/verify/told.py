@@ -201,6 +201,9 @@ def _notes(search: Search, paired: Paired | None) -> tuple[str, ...]:
             f"the memory has room for {plural(search.room, 'copy', 'copies')} in training at a time, so candidates "
             "were tried in smaller groups"
         )
+    without = [one for one in _skipped(search) if "of memory" in one]
+    if without:
+        notes.append(f"the doctor's twins were left out for want of memory ({without[0]})")
     if search.untried:
         notes.append(
             f"{plural(search.untried, 'further candidate')} not needed, or left out for want of time"
@@ -243,6 +246,13 @@ def _beside(search: Search) -> Iterator[str]:
         if finding.severity == "information" and names:
             message = finding.message.rstrip(".")
             yield f"{message}: no fault by itself; only={names[0]} would try to change that"
+
+
+def _skipped(search: Search) -> list[str]:
+    """Twins that the doctor left out, with the reason."""
+    trial = search.view.table.runs[0].facts.get("trial")
+    skipped = trial.get("skipped") if isinstance(trial, dict) else None
+    return [str(one) for one in skipped] if isinstance(skipped, list) else []
 
 
 def _planned(search: Search) -> int:
