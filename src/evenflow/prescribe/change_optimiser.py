@@ -15,9 +15,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from evenflow.doctor.copying import untouched_randomness
-from evenflow.doctor.trial import call
-from evenflow.errors import EvenflowError
+from evenflow.prescribe.gradient_norms import after_first_backward
 from evenflow.prescribe.prescription import Code, Prescription, Remedy, Training, View
 from evenflow.prescribe.printing import source_of
 from evenflow.prescribe.rates import largest_rate, shown
@@ -186,13 +184,8 @@ def _code(training: Training, kind: str, rate: float, options: dict[str, Any]) -
 
 def descent_rate(training: Training) -> float:
     """η with η ‖g‖ = 0.003 ‖w‖ at the first batch; NaN where there is no gradient."""
-    copied = training.copied()
-    batch = training.plan.batches[0].copied()
-    try:
-        with untouched_randomness(), torch.enable_grad():
-            copied.patient.optimizer.zero_grad()
-            copied.plan.loss(call(copied.patient.model, batch.inputs), batch.target).backward()
-    except (RuntimeError, TypeError, ValueError, EvenflowError):
+    copied = after_first_backward(training)
+    if copied is None:
         return math.nan
     pairs = [(one, one.grad) for one in _stepped(copied.patient.optimizer) if one.grad is not None]
     weights = math.sqrt(sum(float(one.detach().double().square().sum()) for one, _ in pairs))

@@ -8,10 +8,7 @@ from functools import partial
 
 import torch
 
-from evenflow.doctor.copying import untouched_randomness
-from evenflow.doctor.trial import call
-from evenflow.errors import EvenflowError
-from evenflow.prescribe.gradient_norms import quantile, total_norms
+from evenflow.prescribe.gradient_norms import after_first_backward, quantile, total_norms
 from evenflow.prescribe.prescription import Code, Prescription, Remedy, Training, View
 from evenflow.prescribe.printing import source_of
 from evenflow.prescribe.raise_clip_norm import clipped_to
@@ -106,13 +103,8 @@ def _by_value(view: View) -> Sequence[Prescription]:
 
 def entry_size(training: Training) -> float:
     """The size that 99 of 100 entries of the first gradient keep below; NaN where there is none."""
-    copied = training.copied()
-    batch = training.plan.batches[0].copied()
-    try:
-        with untouched_randomness(), torch.enable_grad():
-            copied.patient.optimizer.zero_grad()
-            copied.plan.loss(call(copied.patient.model, batch.inputs), batch.target).backward()
-    except (RuntimeError, TypeError, ValueError, EvenflowError):
+    copied = after_first_backward(training)
+    if copied is None:
         return math.nan
     found = [one.detach().abs().flatten().double().cpu() for one in _gradients(copied)]
     entries = torch.cat(found) if found else torch.zeros(0)

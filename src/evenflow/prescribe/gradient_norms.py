@@ -1,16 +1,20 @@
-"""The norm of the whole gradient, step by step, from what the doctor measured."""
+"""Gradients: the norm of all, step by step, from what the doctor measured, and those of the first batch themselves."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError
 from evenflow.diagnose.learning import learning
-from evenflow.prescribe.prescription import View
+from evenflow.doctor.copying import untouched_randomness
+from evenflow.doctor.trial import call
+from evenflow.errors import EvenflowError
+from evenflow.prescribe.prescription import Training, View
 
 FEWEST = 3  # steps from which on a quantile says something
 
@@ -42,6 +46,19 @@ def total_norms(view: View) -> NDArray[np.float64]:
     if away is not None and (norms.steps[whole] < away).sum() >= FEWEST:
         whole &= norms.steps < away
     return total[whole]
+
+
+def after_first_backward(training: Training) -> Training | None:
+    """A copy that holds the gradients of the first batch; None where that raises."""
+    copied = training.copied()
+    batch = training.plan.batches[0].copied()
+    try:
+        with untouched_randomness(), torch.enable_grad():
+            copied.patient.optimizer.zero_grad()
+            copied.plan.loss(call(copied.patient.model, batch.inputs), batch.target).backward()
+    except (RuntimeError, TypeError, ValueError, EvenflowError):
+        return None
+    return copied
 
 
 def quantile(values: NDArray[np.float64], share: float) -> float:
