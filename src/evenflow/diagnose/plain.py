@@ -21,7 +21,7 @@ _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 def to_dict(diagnosis: Diagnosis) -> dict[str, object]:
     """Plain data: dictionaries, lists, text and finite numbers."""
-    return {"format": FORMAT, "healthy": diagnosis.healthy, **_finite(asdict(diagnosis))}
+    return {"format": FORMAT, "healthy": diagnosis.healthy, **plain(asdict(diagnosis))}
 
 
 def to_json(diagnosis: Diagnosis) -> str:
@@ -40,9 +40,9 @@ def from_dict(data: Mapping[str, object]) -> Diagnosis:
             f"these data are no diagnosis: their format is {data.get('format')!r}, not {FORMAT}; "
             "Diagnosis.to_dict() makes them"
         )
-    plain = {name: value for name, value in data.items() if name not in ("format", "healthy")}
+    content = {name: value for name, value in data.items() if name not in ("format", "healthy")}
     try:
-        return msgspec.convert(_read(plain), Diagnosis)
+        return msgspec.convert(_read(content), Diagnosis)
     except (msgspec.ValidationError, AttributeError, TypeError) as error:
         raise SpecError(f"these data are no diagnosis: {error}; Diagnosis.to_dict() makes them") from None
 
@@ -64,24 +64,25 @@ def from_json(text: str) -> Diagnosis:
     return from_dict(data)
 
 
-def _finite(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Nested mappings and lists as JSON can hold them: a figure that is not finite is one of "nan", "inf", "-inf"."""
     if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [plain(one) for one in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _read(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _read(content: Mapping[str, Any]) -> dict[str, Any]:
     found = [
         {
             **one,
             "confidence": _figure(one.get("confidence")),
             "evidence": {name: _figure(value) for name, value in one.get("evidence", {}).items()},
         }
-        for one in plain.get("findings", ())
+        for one in content.get("findings", ())
     ]
-    return {**plain, "findings": found}
+    return {**content, "findings": found}
 
 
 def _figure(value: object) -> object:

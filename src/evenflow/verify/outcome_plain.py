@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
+from evenflow.diagnose.plain import plain
 from evenflow.verify.outcome import Outcome, Trials
 
 FORMAT = 1
@@ -58,7 +56,7 @@ def to_dict(outcome: Outcome) -> dict[str, object]:
         "seconds": outcome.seconds,
         "diagnosis": outcome.diagnosis.to_dict(),
     }
-    return _finite(found)
+    return plain(found)
 
 
 def to_json(outcome: Outcome) -> str:
@@ -68,12 +66,4 @@ def to_json(outcome: Outcome) -> str:
 
 def rows(trials: Trials) -> list[dict[str, object]]:
     """The table, a dictionary a row."""
-    return [_finite(asdict(row)) for row in trials.rows]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return [plain(asdict(row)) for row in trials.rows]
