@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from evenflow.diagnose.drawing import constant, zero
-from evenflow.measure.layer_facts import RECURRENT, Weights, expected_std, is_rectifier
-from evenflow.measure.sites import CONVOLUTIONS, is_weight_layer, parameter_kind
+from evenflow.measure.layer_facts import MULTIPLYING, RECURRENT, Weights, expected_std, is_rectifier
+from evenflow.measure.sites import is_weight_layer, parameter_kind
 from evenflow.measure.transforms import plainly_readable
 from evenflow.spec.setting import Layer, Setting
 
@@ -68,8 +68,7 @@ def redraw(model: nn.Module, setting: Setting, generator: torch.Generator) -> No
 
 def _multiplies(module: nn.Module, layer: Layer | None) -> bool:
     """Whether the weights of a module are multiplied with signals; others may be added, as embeddings of places are."""
-    known = isinstance(module, (nn.Linear, nn.MultiheadAttention, *CONVOLUTIONS, *RECURRENT))
-    return known or (layer is not None and not math.isnan(layer.expected_std))
+    return isinstance(module, MULTIPLYING) or (layer is not None and not math.isnan(layer.expected_std))
 
 
 def _draw_layer(

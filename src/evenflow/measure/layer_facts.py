@@ -21,6 +21,8 @@ from evenflow.measure.sites import CONVOLUTIONS, parameter_kind
 from evenflow.measure.transforms import plainly_readable
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+MULTIPLYING = (nn.Linear, nn.MultiheadAttention, *CONVOLUTIONS, *RECURRENT)
+"""Modules whose weights are multiplied with signals for certain; others may add them, as embeddings of places do."""
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _RECTIFIERS = (
     "relu",

@@ -10,8 +10,8 @@ from evenflow.errors import SpecError
 from evenflow.measure.autograd_graph import MATRIX_OPERATIONS, Graph, Node, operation
 from evenflow.measure.bank import Slot
 from evenflow.measure.graph_layers import Behind, behind
-from evenflow.measure.layer_facts import RECURRENT, figures_of, weights_of
-from evenflow.measure.sites import CONVOLUTIONS, is_weight_layer
+from evenflow.measure.layer_facts import MULTIPLYING, figures_of, weights_of
+from evenflow.measure.sites import is_weight_layer
 from evenflow.measure.slopes import known_activation
 from evenflow.spec.activation import activation as catalogued
 from evenflow.spec.setting import NAN, Layer
@@ -117,5 +117,4 @@ def _normalisation(follows: Behind, graph: Graph, owners: Mapping[int, str]) -> 
 
 def _multiplies(module: nn.Module, uses: Sequence[Node]) -> bool:
     """Whether the weights of a module are multiplied with signals; others may be added, as embeddings of places are."""
-    known = isinstance(module, (nn.Linear, nn.MultiheadAttention, *CONVOLUTIONS, *RECURRENT))
-    return known or any(operation(node) in MATRIX_OPERATIONS for node in uses)
+    return isinstance(module, MULTIPLYING) or any(operation(node) in MATRIX_OPERATIONS for node in uses)
