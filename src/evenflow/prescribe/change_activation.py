@@ -10,6 +10,7 @@ from msgspec import structs
 from torch import nn
 
 from evenflow.errors import SpecError
+from evenflow.prescribe import reinitialise
 from evenflow.prescribe.activations import CLASSES, TITLES, Site, counted, hidden_activations
 from evenflow.prescribe.class_edits import activation_edits
 from evenflow.prescribe.drawing import Way, drawn, matrices
@@ -199,7 +200,7 @@ def respecified(network: Network, name: str, initialisation: str = "") -> Networ
     changed = structs.replace(network, activation=name)
     if not initialisation:
         return changed
-    return structs.replace(changed, initialisation=initialisation, bias_initialisation="auto")
+    return reinitialise.respecified(changed, initialisation)
 
 
 def _slopes(sites: Sequence[Site], name: str) -> str:
