@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -79,13 +79,3 @@ def blocked(model: nn.Module) -> str:
         if "_orig_mod" in one.__dict__.get("_modules", {}):
             return f'"{name}" is compiled by itself; compile the whole model behind the change instead'
     return ""
-
-
-def listed_units(units: Sequence[int]) -> str:
-    """Widths in words.
-
-    >>> listed_units([64, 64, 32])
-    '64 and 32 units'
-    """
-    shown = [str(one) for one in dict.fromkeys(units)]
-    return f"{', '.join(shown[:-1])}{' and ' if len(shown) > 1 else ''}{shown[-1]} units"
