@@ -86,7 +86,7 @@ def drawn_anew_words(twin: Comparison | None) -> str:
     if twin is None:
         return ""
     if twin.clear:
-        return f"with weights drawn anew the same training is {twin.points:.0f} points better"
+        return f"with weights drawn anew the same training is {twin.words}"
     return "with weights drawn anew the same training is not clearly better"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import structs
 
 from evenflow.spec.setting import NAN, Setting, Trial
+from evenflow.wording import plural
 
 CLEARLY = 10.0
 """Points by which a twin has to be better before what it changed is called a fault."""
@@ -41,6 +42,11 @@ class Comparison:
     def clear(self) -> bool:
         """Whether the twin was clearly better."""
         return self.points >= CLEARLY
+
+    @property
+    def words(self) -> str:
+        """How much better it was, and after how many steps, as the end of a sentence."""
+        return f"{self.points:.0f} points better after {plural(self.steps, 'step')}"
 
     @property
     def rescued(self) -> bool:

@@ -54,9 +54,7 @@ def judge(case: Case) -> Verdict | None:
     twin = next(iter(compared(case.setting, "output")), None) if silent_since is None else None
     message = found.what
     if twin is not None and twin.clear:
-        message += (
-            f"; with an output as the loss takes it the same training is {twin.points:.0f} points better"
-        )
+        message += f"; with an output as the loss takes it the same training is {twin.words}"
     elif _is_harmless(found, curve, twin):
         message += "; here it did no great harm: " + (
             "the answers became as good all the same"

@@ -169,7 +169,7 @@ def _verdict(
     if twin is not None:
         evidence["twin_points"] = twin.points
         if twin.clear:
-            message += f"; with all weights trained the same training is {twin.points:.0f} points better"
+            message += f"; with all weights trained the same training is {twin.words}"
     return Verdict(
         severity=severity,
         sites=tuple(sites),

@@ -166,8 +166,9 @@ def _message(curve: Learning, moved: Movement | None, lower: Comparison | None, 
     if largest > LARGE_UPDATE and moved is not None:
         what += f"; one step changed {named(moved.fastest(1)[0])} by {number(largest)} of its size"
     if lower is not None and lower.clear:
-        points = f"{lower.points:.0f} points better"
-        what += f"; with {exact(lower.trial.factor)} times the learning rate the same training is {points}"
+        what += (
+            f"; with {exact(lower.trial.factor)} times the learning rate the same training is {lower.words}"
+        )
     return what
 
 

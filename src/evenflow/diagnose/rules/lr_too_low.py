@@ -106,8 +106,7 @@ def _verdict(
         evidence["twin_factor"], evidence["twin_points"] = best.trial.factor, best.points
         if best.clear:
             message += (
-                f"; with {exact(best.trial.factor)} times the learning rate the same training is {best.points:.0f} "
-                "points better"
+                f"; with {exact(best.trial.factor)} times the learning rate the same training is {best.words}"
             )
     if case.setting.assumed:
         message += ASSUMED

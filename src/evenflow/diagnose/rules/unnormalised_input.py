@@ -169,7 +169,7 @@ def _verdict(
     if twin is not None:
         evidence["twin_points"] = twin.points
         if twin.clear:
-            message += f"; on standardised inputs the same training is {twin.points:.0f} points better"
+            message += f"; on standardised inputs the same training is {twin.words}"
         elif twin.rescued:
             message += "; the loss ran away, and on standardised inputs it does not"
         elif severity == "fault":
