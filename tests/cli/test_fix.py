@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from verify_trainings import NOTHING, RELU, prescription
 
 from evenflow.cli import main
 from evenflow.cli.fix import _seconds
-from evenflow.errors import SpecError
+from evenflow.errors import SpecError, StoreError
 from evenflow.record.store import Store
 from evenflow.verify import repair
 from evenflow.verify.repair import Means
@@ -51,6 +54,62 @@ def largest(model, batches):
 
 def takes(where):
     return where
+
+
+def ends():
+    raise SystemExit(3)
+
+
+def without_labels():
+    model, batches, _, optimizer = setup()
+    return model, [(inputs, None) for inputs, _ in batches], lambda output: output.square().mean(), optimizer
+
+
+def only_inputs():
+    model, batches, loss_fn, optimizer = setup()
+    return model, [inputs for inputs, _ in batches], loss_fn, optimizer
+
+
+class Wrapped(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.first, self.rest = model[:2], model[2:]
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return {"scores": self.rest(self.first(x)), "more": (x, [None])}
+
+
+def nested():
+    model, batches, _, _ = make(lambda: nn.ReLU(inplace=True), 3)
+    with torch.no_grad():
+        for layer in list(model)[:-1:2]:
+            layer.bias.fill_(-10.0)
+    model[4] = model[2]  # one layer twice
+    model = Wrapped(model)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    loss_fn = lambda output, target: nn.functional.cross_entropy(output["scores"], target)
+    return model, batches, loss_fn, optimizer
+
+
+def trained():
+    model, batches, loss_fn, optimizer = sound()
+    for _ in range(4):
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            loss_fn(model(inputs), targets).backward()
+            optimizer.step()
+    optimizer.param_groups[0]["lr"] = 3.0
+    return model, batches, loss_fn, optimizer
+
+
+def full():
+    model, batches, loss_fn, optimizer = setup()
+
+    def loss(output, target):
+        raise MemoryError("no more")
+
+    return model, batches, loss, optimizer
 
 
 def wrong():
@@ -138,6 +197,15 @@ def test_a_metric_in_the_same_script(capsys):
         (["nothing.py"], "there is no script nothing.py"),
         (["not_there.at_all:make"], "there is no module not_there"),
         (["sick_training.py:takes"], "takes arguments, and is called without any; give each a default"),
+        (["sick_training.py:takes"], "such as def setup(): return takes(...)"),
+        (["sick_training.py:ends"], "sick_training.py:ends raises SystemExit: 3 (sick_training.py, line"),
+        (
+            ["sick_training.py:without_labels"],
+            "give lambda output, target: ..., and (input, None) as batches",
+        ),
+        (["sick_training.py:only_inputs"], "or (x, None) where there is no target"),
+        (["sick_training.py:full"], "the memory is full: give smaller batches"),
+        (["sick_training.py", "--store", "sick_training.py"], "sick_training.py is not a store of Evenflow"),
         (["sick_training.py:wrong"], "returns int; the doctor needs (model, batches, loss_fn[, optimizer])"),
         (
             ["sick_training.py:raising"],
@@ -152,6 +220,72 @@ def test_a_metric_in_the_same_script(capsys):
 def test_what_cannot_be_done_is_said(capsys, arguments, message):
     assert code_of(*arguments, "--steps", "4") == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_what_cannot_be_written_is_told_all_the_same(monkeypatch, capsys):
+    assert code_of("sick_training.py:sound", "--steps", "40", "--out", "/dev/full") == 2
+    found = capsys.readouterr()
+    assert "Nothing needs to change" in found.out
+    assert "No space left on device" in found.err
+
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(repair, "_keep", full)
+    assert code_of("sick_training.py:sound", "--steps", "40", "--store", "kept.sqlite") == 2
+    found = capsys.readouterr()
+    assert "Nothing needs to change" in found.out
+    assert "the outcome could not be kept in the store: the disk is full" in found.err
+
+
+def test_odd_models_are_repaired(folder, monkeypatch, capsys):
+    monkeypatch.undo()  # the remedies that there are
+    monkeypatch.chdir(folder)
+    for name, remedies in (
+        ("nested", ("reinitialise", "zero_biases", "change_activation")),
+        ("trained", ("lower_learning_rate",)),
+    ):
+        only = [word for remedy in remedies for word in ("--only", remedy)]
+        assert code_of(f"sick_training.py:{name}", "--steps", "40", "--format", "json", *only) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["repaired"], found["reason"]
+        assert found["chosen"]["remedy"] in remedies
+        assert any("the weights look trained" in note for note in found["notes"]) == (name == "trained")
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_leaves_files_as_they_were(folder):
+    script = folder / "sick_training.py"
+    text = script.read_text()
+    command = [
+        sys.executable,
+        "-m",
+        "evenflow",
+        "fix",
+        "sick_training.py",
+        "--store",
+        "kept.sqlite",
+        "--steps",
+        "4000",
+    ]
+    for stop, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        (folder / "kept.sqlite").unlink(missing_ok=True)
+        process = subprocess.Popen(
+            command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+        assert process.stderr is not None
+        while "printed by the script" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(stop)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert "Traceback" not in error
+        assert script.read_text() == text
+        if (folder / "kept.sqlite").exists():
+            with Store.open("kept.sqlite") as store:
+                assert "fix" not in store.meta
 
 
 def test_times_as_people_write_them():

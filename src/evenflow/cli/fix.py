@@ -78,7 +78,7 @@ def fix(
         Write there instead of printing.
     """
     from evenflow.doctor.subject import function_of, subject_of
-    from evenflow.verify.outcome import Interrupted
+    from evenflow.verify.outcome import Interrupted, NotKeptError
     from evenflow.verify.repair import repair
 
     seconds = _seconds(budget)
@@ -99,7 +99,7 @@ def fix(
                 function=subject.function,
                 said=said,
             )
-    except Interrupted as stopped:
+    except (Interrupted, NotKeptError) as stopped:
         _tell(stopped.outcome, format, out, target)
         raise
     _tell(outcome, format, out, target)
@@ -136,16 +136,22 @@ def _tell(outcome: Outcome, format: Form, out: Path | None, target: str) -> None
     from rich.console import Console
 
     from evenflow.cli.diagnose import write
+    from evenflow.errors import SpecError
     from evenflow.verify.outcome_html import page
 
-    if out is None and format == "text":
-        Console(highlight=False).print(outcome, crop=False)  # lines of code are not cut
-    elif format == "json":
-        write(outcome.to_json() + "\n", out, "outcome")
-    elif format == "html":
-        write(page(outcome, f"Repair of {target}"), out, "outcome")
-    else:
-        write(f"{outcome}\n", out, "outcome")
+    try:
+        if out is None and format == "text":
+            Console(highlight=False).print(outcome, crop=False)  # lines of code are not cut
+        elif format == "json":
+            write(outcome.to_json() + "\n", out, "outcome")
+        elif format == "html":
+            write(page(outcome, f"Repair of {target}"), out, "outcome")
+        else:
+            write(f"{outcome}\n", out, "outcome")
+    except SpecError:
+        if out is not None:  # what took minutes to find is not lost with a full disk
+            Console(highlight=False).print(outcome, crop=False)
+        raise
 
 
 @contextmanager

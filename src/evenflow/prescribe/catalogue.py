@@ -71,4 +71,6 @@ def remedy_named(word: str) -> Remedy:
     key = word.strip().lower().replace("-", "_")
     if key in REMEDIES:
         return REMEDIES[key]
-    raise SpecError(f'remedy "{word}" is not known{suggest(key, REMEDIES)}; there are {", ".join(REMEDIES)}')
+    near = suggest(key, REMEDIES)
+    between = " There are" if near else "; there are"  # behind a question mark
+    raise SpecError(f'remedy "{word}" is not known{near}{between} {", ".join(REMEDIES)}')

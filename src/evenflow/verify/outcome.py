@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenflow.diagnose.diagnosis import Diagnosis
+from evenflow.errors import StoreError
 from evenflow.prescribe.prescription import Code, Edit, Prescription
 from evenflow.spec.setting import NAN
 from evenflow.verify.signs import Reading
@@ -234,4 +235,12 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class NotKeptError(StoreError):
+    """The store took no more, as on a full disk; what came of the trials is in `outcome`."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
         self.outcome = outcome

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from evenflow.diagnose.twins import CLEARLY, own_trial
 from evenflow.prescribe.prescription import View
@@ -62,10 +63,16 @@ def search_for(
     )
 
 
+def doctors_trial(view: View) -> Mapping[str, Any]:
+    """What the doctor says of its own trial: steps, planned, seconds, skipped; empty where there was none."""
+    found = view.table.runs[0].facts.get("trial")
+    return found if isinstance(found, dict) else {}
+
+
 def _steps(view: View, seconds: float) -> tuple[int, float]:
     """Steps of a whole trial, so that a search is through in time, and seconds that one of them takes."""
-    trial = view.table.runs[0].facts["trial"]
-    done, took = (int(trial["steps"]), float(trial["seconds"])) if isinstance(trial, dict) else (1, 0.0)
+    trial = doctors_trial(view)
+    done, took = int(trial.get("steps", 1)), float(trial.get("seconds", 0.0))
     planned = view.training.plan.steps
     per_step = _WITHOUT_A_PROBE * took / max(done, 1)
     if per_step <= 0.0:

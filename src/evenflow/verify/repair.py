@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +15,14 @@ from evenflow.doctor.batches import Batch, take_batches
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.examine import device_of, examine, ready
 from evenflow.doctor.trial import LossFunction, Plan
-from evenflow.errors import SpecError, suggest
+from evenflow.errors import EvenflowError, SpecError
 from evenflow.prescribe.prescription import Prescription, Training, View
 from evenflow.record.store import Store
 from evenflow.record.table import Table
 from evenflow.spec.setting import Setting
 from evenflow.verify.halving import Clock
 from evenflow.verify.metric import Custom
-from evenflow.verify.outcome import Interrupted, Outcome
+from evenflow.verify.outcome import Interrupted, NotKeptError, Outcome
 from evenflow.verify.outset import search_for
 from evenflow.verify.room import copies
 from evenflow.verify.search import Combine, Offer, Search, narrowed
@@ -83,9 +84,12 @@ def repair(
         SpecError: an argument is not what it should be, the training raises, or there is no memory for a copy.
         DataError: the data give no batches.
         Interrupted: Ctrl-C, with what was tried so far.
+        NotKeptError: the store took no more, with the outcome.
     """
     began = time.perf_counter()
     wanted = _checked(budget, only)
+    if store is not None and not isinstance(store, Store):
+        Store.open(store, "a").close()  # what cannot be a store is said before anything is trained
     clock, room = Clock(budget), copies(model)
     means = means or catalogue()
     with untouched_randomness():
@@ -129,7 +133,10 @@ def repair(
     outcome = outcome_of(search, chosen, reason, time.perf_counter() - began)
     outcome = replace(outcome, function=function)
     if store is not None:
-        _keep(outcome, search, chosen, store)
+        try:
+            _keep(outcome, search, chosen, store)
+        except (EvenflowError, OSError, sqlite3.Error) as error:
+            raise NotKeptError(f"the outcome could not be kept in the store: {error}", outcome) from error
     return outcome
 
 
@@ -149,7 +156,7 @@ def catalogue() -> Means:
 
 
 def _checked(budget: object, only: object) -> tuple[str, ...]:
-    from evenflow.prescribe.catalogue import REMEDIES
+    from evenflow.prescribe.catalogue import remedy_named
 
     if not isinstance(budget, int | float) or isinstance(budget, bool) or not budget > 0:
         raise SpecError(f"budget={budget!r} of fix: give seconds, a number above 0")
@@ -159,11 +166,7 @@ def _checked(budget: object, only: object) -> tuple[str, ...]:
     if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
         raise SpecError(f'only={only!r} of fix: give names of remedies, such as ["change_activation"]')
     for word in words:
-        name = word.partition(":")[0].strip().replace("-", "_")
-        if name not in REMEDIES:
-            raise SpecError(
-                f'only: remedy "{name}" is not known{suggest(name, REMEDIES)}; there are {", ".join(REMEDIES)}'
-            )
+        remedy_named(word.partition(":")[0])
     return tuple(word.strip().replace("-", "_") for word in words)
 
 

@@ -10,6 +10,7 @@ from evenflow.prescribe.catalogue import REMEDIES
 from evenflow.prescribe.prescription import Training
 from evenflow.spec.setting import NAN
 from evenflow.verify.outcome import Outcome, Trials, Tried
+from evenflow.verify.outset import doctors_trial
 from evenflow.verify.pairs import Paired
 from evenflow.verify.search import Search
 from evenflow.verify.signs import measured, reading
@@ -38,8 +39,7 @@ def outcome_of(search: Search, chosen: Trainee | None, reason: str, seconds: flo
     view = search.view
     paired = _paired(search, chosen)
     table = Trials(_rows(search, chosen, paired), search.metric.name, search.metric.higher)
-    trial = view.table.runs[0].facts.get("trial")
-    examined = int(trial["steps"]) if isinstance(trial, dict) else 0
+    examined = int(doctors_trial(view).get("steps", 0))
     healthy = chosen is None and not reason and not view.diagnosis.faults
     given = _changed(search, chosen) if chosen is not None else None
     return Outcome(
@@ -250,12 +250,8 @@ def _beside(search: Search) -> Iterator[str]:
 
 def _skipped(search: Search) -> list[str]:
     """Twins that the doctor left out, with the reason."""
-    trial = search.view.table.runs[0].facts.get("trial")
-    skipped = trial.get("skipped") if isinstance(trial, dict) else None
-    return [str(one) for one in skipped] if isinstance(skipped, list) else []
+    return [str(one) for one in doctors_trial(search.view).get("skipped", ())]
 
 
 def _planned(search: Search) -> int:
-    trial = search.view.table.runs[0].facts.get("trial")
-    planned = trial.get("planned") if isinstance(trial, dict) else None
-    return int(planned) if isinstance(planned, int) and not math.isnan(planned) else search.steps
+    return int(doctors_trial(search.view).get("planned", search.steps))
