@@ -7,20 +7,20 @@ import math
 from evenflow.compare.paired import Difference
 from evenflow.verify.metric import Metric
 from evenflow.verify.signs import SHARES, Reading
-from evenflow.wording import MISSING, number
+from evenflow.wording import MISSING, decimal, number
 
 
 def shown_value(value: float, metric: Metric | str) -> str:
     """A share in percent, everything else as a number.
 
-    >>> shown_value(0.934, "accuracy"), shown_value(2.3026, "loss"), shown_value(float("nan"), "accuracy")
-    ('93 %', '2.30', '–')
+    >>> shown_value(0.934, "accuracy"), shown_value(-0.003, "explained variance"), shown_value(2.3026, "loss")
+    ('93 %', '0 %', '2.30')
     """
     name = metric if isinstance(metric, str) else metric.name
     if math.isnan(value):
         return MISSING
     if name in ("accuracy", "explained variance"):
-        return f"{100 * value:.0f} %".replace("-", "−")
+        return f"{decimal(100 * value, 0)} %"
     return number(value, 3)
 
 
