@@ -52,24 +52,13 @@ def fixed(script: Path) -> dict:
 
 
 def pasted(text: str, code: str) -> str:
-    """A script with printed lines in it: imports at its head, the others in `setup`, where they are said to go."""
-    head, _, rest = code.partition("\n\n# ") if code.startswith("# at the head") else ("", "", code)
-    place, _, body = rest.removeprefix("# ").partition("\n")
-    lines = text.splitlines()
-    early = "before the optimiser" in place
-    behind = max(
-        number
-        for number, line in enumerate(lines)
-        if re.match(
-            r"    (net|model)\b.* = |    for .*parameters|        parameter" if early else r"    \w+ = ", line
-        )
-        and line.startswith("    ")
-        and number < text[: text.index("    return ", text.index("def setup"))].count("\n")
-    )
-    end = next(number for number in range(behind + 1, len(lines)) if re.match(r"    \w", lines[number]))
-    added = [f"    {line}" if line else "" for line in body.splitlines()]
-    first = next(number for number, line in enumerate(lines) if line.startswith("import "))
-    return "\n".join([*lines[:first], *head.splitlines(), *lines[first:end], *added, *lines[end:]]) + "\n"
+    """A script with printed lines where they are said to go: imports at its head, the others in `setup`."""
+    imports, _, rest = code.partition("\n\n# ") if code.startswith("# at the head") else ("", "", code[2:])
+    place, _, lines = rest.partition("\n")
+    early = "before the optimiser" in place or "makes the model" in place
+    (head, body), anchor = text.split("\nimport ", 1), r"^    optimizer = " if early else r"^    return "
+    lines = "".join(f"    {line}\n" if line else "\n" for line in lines.splitlines())
+    return f"{head}\n{imports}\nimport {re.sub(anchor, lambda found: lines + found[0], body, count=1, flags=re.M)}"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
