@@ -126,7 +126,7 @@ def test_a_remedy_that_was_tried_in_vain_is_not_named(large):
 
     assert told(weights=0.9).remedies == ("reinitialise", "change_activation", "add_normalisation")
     assert told(weights=0.9).message == (
-        "The gradient shrinks; with weights drawn anew the same training is 70 points better."
+        "The gradient shrinks; with weights drawn anew the same training is 70 points better after 2 steps."
     )
     in_vain = with_the_twin(verdict, with_trials(large, 0.6, weights=0.6), remedies)
     assert in_vain.remedies == ("change_activation", "add_normalisation")
