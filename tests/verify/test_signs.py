@@ -141,7 +141,7 @@ class Reader(nn.Module):
         torch.manual_seed(0)
         self.lstm, self.head = nn.LSTM(2, 8, batch_first=True), nn.Linear(8, 2)
         with torch.no_grad():
-            self.lstm.bias_ih_l0[8:16] = forget
+            self.lstm.get_parameter("bias_ih_l0")[8:16] = forget
 
     def forward(self, x):
         return self.head(self.lstm(x)[0][:, -1])

@@ -48,7 +48,8 @@ def free_bytes(model: nn.Module) -> int | None:
     first = next(model.parameters(), None)
     if first is not None and first.device.type == "cuda":
         return torch.cuda.mem_get_info(first.device)[0]
-    return min(filter(lambda one: one is not None, (_machine(), _container(), _process())), default=None)
+    known = [one for one in (_machine(), _container(), _process()) if one is not None]
+    return min(known, default=None)
 
 
 def _machine() -> int | None:
