@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from examined_trainings import adam, digits, examined, mlp, sgd
@@ -117,6 +118,21 @@ def test_updates_go_with_the_learning_rate():
     assert reading("smaller_updates", slow, fast).appeared is False
     assert reading("smaller_updates", fast[0].table, [Look(0, slow)]).appeared
     assert reading("larger_updates", slow, [Look(0, slow)]).appeared is False
+
+
+def test_one_step_too_far_is_seen_however_short_the_others_are():
+    far = table(mlp(64, 24, 24, 10), adam(1.0))  # units are silent from then on, and updates small
+    near = looked(mlp(64, 24, 24, 10), adam(0.01))
+    found = reading("smaller_updates", far, near)
+    by_step = np.array([step["update_to_weight"] for step in _steps(far)])
+    assert found.before == pytest.approx(np.median(by_step, axis=1).max())
+    assert found.before > 1.0 > 0.3 > found.after
+    assert found.appeared
+
+
+def _steps(found):
+    kept = found.select(kind="weight")
+    return [kept.select(step=step) for step in range(STEPS)]
 
 
 @pytest.mark.parametrize(

@@ -149,10 +149,17 @@ def _moving_weights(case: Case) -> float:
     return float((np.nanmax(series.values, axis=0) > _STILL).sum()) / max(len(every), len(series.sites))
 
 
-def _update_to_weight(case: Case) -> float:
+def _usual_update(case: Case) -> float:
     """The median over steps and matrices of ‖ΔW‖ / ‖W‖."""
     values = case.series("update_to_weight", "weight").values
     return float(np.nanmedian(values)) if np.isfinite(values).any() else NAN
+
+
+def _largest_update(case: Case) -> float:
+    """The largest over the steps of the median over the matrices: one step too far is enough to silence units."""
+    values = case.series("update_to_weight", "weight").values
+    known = values[np.isfinite(values).any(axis=1)]
+    return float(np.nanmedian(known, axis=1).max()) if len(known) else NAN
 
 
 def _finite(case: Case) -> float:
@@ -180,8 +187,8 @@ _MEASURES: dict[Sign, Callable[[Case], float]] = {
     "alike_samples": _worst_activation("cosine"),
     "alike_units": _alike_units,
     "moving_weights": _moving_weights,
-    "smaller_updates": _update_to_weight,
-    "larger_updates": _update_to_weight,
+    "smaller_updates": _largest_update,
+    "larger_updates": _usual_update,
     "finite": _finite,
     "loss": _loss,
 }
@@ -196,8 +203,8 @@ WORDS: dict[Sign, str] = {
     "alike_samples": "mean cosine between two samples in the worst layer",
     "alike_units": "units that are like no other, in the worst layer",
     "moving_weights": "matrices that move",
-    "smaller_updates": "update relative to the weight, to be smaller",
-    "larger_updates": "update relative to the weight, to be larger",
+    "smaller_updates": "largest update relative to the weight",
+    "larger_updates": "usual update relative to the weight",
     "finite": "steps before the first loss that is not finite",
     "loss": "loss",
 }
