@@ -10,11 +10,12 @@ class Classifier(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.hidden = nn.ModuleList([nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 64)])
+        hidden = [nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 64)]
+        for layer in hidden:
+            nn.init.constant_(layer.bias, -10.0)
+        self.hidden = nn.ModuleList(hidden)
         self.relu = nn.ReLU()
         self.out = nn.Linear(64, 10)
-        for layer in self.hidden:
-            nn.init.constant_(layer.bias, -10.0)
 
     def forward(self, x):
         """From pixels to scores."""
