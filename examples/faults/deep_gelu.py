@@ -1,7 +1,7 @@
 """Thirty layers of GELU as PyTorch initialises them: the signal shrinks by more than half from layer to layer."""
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - the name that everybody knows it by
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

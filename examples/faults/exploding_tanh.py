@@ -12,10 +12,9 @@ def setup():
     batches = list(zip(inputs.split(64), targets.split(64), strict=True))
 
     torch.manual_seed(0)
-    widths = [64] * 11
     layers = []
-    for before, after in zip(widths, widths[1:], strict=False):
-        linear = nn.Linear(before, after)
+    for _ in range(10):
+        linear = nn.Linear(64, 64)
         nn.init.normal_(linear.weight)
         layers += [linear, nn.Tanh()]
     model = nn.Sequential(*layers, nn.Linear(64, 10))
