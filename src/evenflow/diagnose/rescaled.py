@@ -37,7 +37,7 @@ def with_unit_sizes(verdict: Verdict | None, twin: Comparison | None) -> Verdict
         words = "the same training from signals of unit size is not clearly better"
         severity = "risk" if verdict.severity == "fault" else verdict.severity
     else:
-        words = f"from signals of unit size the same training is {twin.points:.0f} points better"
+        words = f"from signals of unit size the same training is {twin.words}"
         severity = verdict.severity
     return replace(
         verdict,
