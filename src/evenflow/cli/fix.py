@@ -67,7 +67,8 @@ def fix(
     keep_activation
         Try no other activations.
     only
-        Name of a remedy that may be tried; may be given several times. Default: all that answer what is found.
+        Name of a remedy that may be tried, even if no finding asks for it; may be given several times. Default: all
+        that answer what is found.
     clip_norm
         What the gradient's norm is clipped to, as the training does.
     store

@@ -45,7 +45,8 @@ def fix(
             better; "loss"; or "score", the share of right answers or the explained variance, which is taken where
             there is one when left out.
         keep_activation: whether activations are to stay as they are.
-        only: names of the remedies that may be tried, such as ["change_activation", "reinitialise"].
+        only: names of the remedies that may be tried, such as ["change_activation", "reinitialise"], even if no finding
+            asks for them.
         store: a file that the figures and the outcome are kept in.
 
     Raises:
