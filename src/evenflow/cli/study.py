@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -18,6 +18,7 @@ def study(
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     figures: Path | None = None,
+    engine: Annotated[Literal["auto", "jax", "torch"], Parameter(show_choices=True)] = "auto",
     show: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train networks side by side and follow the gradient of every layer.
@@ -31,6 +32,7 @@ def study(
         evenflow study --quick              a small one, under 40 seconds
         evenflow study --show > my.toml     write a specification to start from
         evenflow study my.toml --jobs 4     run your own with 4 processes
+        evenflow study --engine torch       one network at a time, in plain PyTorch
 
     Parameters
     ----------
@@ -44,6 +46,9 @@ def study(
         Folder of the results. Default: runs/NAME, from the specification's name.
     figures
         Also write every figure as PNG and SVG into this folder (needs Chrome or Chromium).
+    engine
+        What trains: torch, one network at a time; jax, networks of one shape together, several times as fast; auto, jax
+        where it is installed (pip install 'evenflow[fast]'), can and pays. Both give the same figures to rounding.
     show
         Print the specification with every default spelt out, and run nothing.
     """
@@ -61,13 +66,21 @@ def study(
         print(study_to_text(chosen), end="")
         return 0
 
+    from evenflow.study.engines.choice import choices, in_words
     from evenflow.study.run import plan, run_study
 
     folder = out or Path("runs") / chosen.name
-    say(_plan_in_words(chosen, len(plan(chosen))))
+    cells = plan(chosen)
+    say(_plan_in_words(chosen, len(cells)))
+    say(in_words(choices(cells, engine)))
     with StudyProgress() as progress:
         outcome = run_study(
-            chosen, folder / "study.sqlite", jobs=jobs, progress=progress, predicting=progress.predicted
+            chosen,
+            folder / "study.sqlite",
+            jobs=jobs,
+            progress=progress,
+            predicting=progress.predicted,
+            engine=engine,
         )
     finish(folder, figures)
     for key, message in outcome.failed.items():

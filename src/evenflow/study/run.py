@@ -20,6 +20,9 @@ from evenflow.spec.files import study_to_text
 from evenflow.spec.study import Cell, Study
 from evenflow.study.data import DataSet, digest, load
 from evenflow.study.energy import EnergyMeter
+from evenflow.study.engines.choice import Choice, Engine, choices
+from evenflow.study.engines.grouping import Alike, Piece, alike, group_size, pieces
+from evenflow.study.engines.snapshot import of_jax
 from evenflow.study.flops import flops_per_step
 from evenflow.study.foresight import Told, foresee
 from evenflow.study.machine import machine, usable_cores, versions
@@ -28,6 +31,7 @@ from evenflow.study.pool import side_by_side
 # A killed training repeats at most this much work; its records are never lost.
 _SECONDS_BETWEEN_SNAPSHOTS = 10.0
 _SECONDS_BETWEEN_NEWS = 0.5
+_ENDED = ("finished", "diverged")
 
 Progress = Callable[[tuple[Run, ...]], None]
 
@@ -63,6 +67,7 @@ def run_study(
     jobs: int | None = None,
     progress: Progress | None = None,
     predicting: Told | None = None,
+    engine: Engine = "auto",
 ) -> Outcome:
     """Predict, then train, every cell that the store at `path` does not hold yet.
 
@@ -72,14 +77,18 @@ def run_study(
         jobs: processes, each with one thread; when left out, the number of cores.
         progress: called about twice a second with the runs of all cells.
         predicting: called before, with how many of how many networks are predicted.
+        engine: `torch`, one network at a time; `jax`, networks of one shape together, as far as it can; or `auto`, the
+            second where it is installed, can and pays. Both give the same figures to rounding.
 
     Raises:
         StoreError: the store is in use, not a store, read-only, or the disk is full. Nothing recorded is lost.
+        UnavailableError: jax is asked for and not installed.
         DataError: a data set cannot be loaded.
     """
     path = Path(path)
     cells = plan(study)
     jobs = jobs or usable_cores()
+    found = choices(cells, engine)
     with lock(path), Store.open(path, "a") as store:
         store.meta["study"] = study_to_text(study)
         store.meta["machine"] = machine()
@@ -89,14 +98,15 @@ def run_study(
         for cell in cells:
             store.begin(cell.key, cell.seed, cell.fields)
         foresee(cells, store, jobs, predicting)
-        ended = {run.key for run in store.runs(keys) if run.status in ("finished", "diverged")}
+        ended = {run.key for run in store.runs(keys) if run.status in _ENDED}
         pending = [cell for cell in cells if cell.key not in ended]
         watch = _Watch(store, keys, progress)
         watch()
-        if min(jobs, len(pending)) <= 1:
+        work = _pieces(found, pending, jobs)
+        if min(jobs, len(work)) <= 1 and not any(piece.size for piece in work):
             failed = _run_here(pending, path, watch)
         else:
-            failed = _run_in_processes(pending, path, jobs, watch)
+            failed = _run_in_processes(work, path, jobs, watch)
         watch()
     return Outcome(keys, tuple(cell.key for cell in pending), failed)
 
@@ -122,52 +132,74 @@ class _Watch:
 def _run_here(cells: Sequence[Cell], path: Path, watch: _Watch) -> dict[str, str]:
     failed: dict[str, str] = {}
     for cell in cells:
-        with _failures(cell, path, failed):
+        with _failures((cell,), path, failed):
             train_cell(cell, path, 1, watch.after_record)
         watch()
     return failed
 
 
-def _run_in_processes(cells: Sequence[Cell], path: Path, jobs: int, watch: _Watch) -> dict[str, str]:
-    """Train cells side by side; where a process is killed, find out by which cell, and go on with the others."""
+def _pieces(found: Sequence[Choice], pending: Sequence[Cell], jobs: int) -> list[Piece]:
+    """What is still to do, divided for `jobs` processes."""
+    waiting = {cell.key for cell in pending}
+    kinds: dict[Alike, list[Cell]] = {}
+    alone: list[Piece] = []
+    for choice in found:
+        for cell in choice.cells:
+            if choice.engine == "jax":
+                kinds.setdefault(alike(cell), []).append(cell)
+            elif cell.key in waiting:
+                alone.append(Piece(((cell,),)))
+    together: dict[Alike, tuple[list[Cell], int]] = {}
+    for kind, cells in kinds.items():
+        data = _load(kind.data)
+        size = group_size(kind, len(cells), data.train_inputs.shape[1], data.classes)
+        if left := [cell for cell in cells if cell.key in waiting]:
+            together[kind] = (left, size)
+    return [*pieces(together, jobs), *alone]
+
+
+def _run_in_processes(work: Sequence[Piece], path: Path, jobs: int, watch: _Watch) -> dict[str, str]:
+    """Train cells side by side; where a process is killed, find out by which cells, and go on with the others."""
     failed: dict[str, str] = {}
-    waiting = list(cells)
+    waiting = list(work)
     while waiting:
         broken = _run_pool(waiting, path, jobs, watch, failed)
         with Store.open(path) as store:
             begun = {run.key for run in store.runs() if run.status == "running"}
-        suspects = [cell for cell in broken if cell.key in begun]
+        suspects = [piece for piece in broken if any(cell.key in begun for cell in piece.cells)]
         if broken and not suspects:
             raise EvenflowError("the processes of --jobs are killed as soon as they start; try --jobs 1")
-        for cell in suspects:
-            if _run_pool([cell], path, 1, watch, failed):
+        for piece in (group for suspect in suspects for group in suspect.apart()):
+            if _run_pool([piece], path, 1, watch, failed):
                 _note_failure(
-                    cell, path, failed, "its process was killed, alone too; is there enough memory?"
+                    piece.cells, path, failed, "its process was killed, alone too; is there enough memory?"
                 )
-        waiting = [cell for cell in broken if cell not in suspects]
+        waiting = [piece for piece in broken if piece not in suspects]
     return failed
 
 
 def _run_pool(
-    cells: Sequence[Cell], path: Path, jobs: int, watch: _Watch, failed: dict[str, str]
-) -> list[Cell]:
-    """Train cells in processes; returns those that were not done when a process was killed from outside."""
-    jobs = min(jobs, len(cells))
+    work: Sequence[Piece], path: Path, jobs: int, watch: _Watch, failed: dict[str, str]
+) -> list[Piece]:
+    """Do pieces of work in processes; returns those not done when a process was killed from outside."""
+    jobs = min(jobs, len(work))
 
-    def note(cell: Cell, result: Callable[[], None]) -> None:
-        with _failures(cell, path, failed):
+    def note(piece: Piece, result: Callable[[], None]) -> None:
+        with _failures(piece.cells, path, failed):
             result()
 
-    arguments = [(cell, (_custom_activations(cell), cell, path, jobs)) for cell in cells]
-    return side_by_side(work, arguments, jobs, note, watch)
+    arguments = [(piece, (_custom_activations(piece.cells[0]), piece, path, jobs)) for piece in work]
+    return side_by_side(do, arguments, jobs, note, watch)
 
 
-def work(_custom: Sequence[Activation], cell: Cell, path: Path, jobs: int) -> None:
-    """Train one cell in a process of its own.
+def do(custom: Sequence[Activation], piece: Piece, path: Path, jobs: int) -> None:
+    """One piece of work in a process of its own; the custom activations are known once they are unpickled."""
+    if piece.size:
+        from evenflow.study.together import work_piece
 
-    The custom activations come first because unpickling makes their names known, which the cell then needs.
-    """
-    train_cell(cell, path, jobs, lambda: None)
+        work_piece(custom, piece, path, jobs)
+    else:
+        train_cell(piece.cells[0], path, jobs, lambda: None)
 
 
 def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], None]) -> None:
@@ -182,11 +214,14 @@ def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], Non
         "flops_per_step": flops_per_step(cell.network, inputs, data.classes, batch),
         "classes": data.classes,
         "diverged_at": None,
+        "engine": "torch",
     }
     with _one_thread(), Store.open(path, "a") as store, EnergyMeter(shared_by=jobs) as energy:
         run = store.begin(cell.key, cell.seed, cell.fields)
         store.update(run, status="running")
         kept = store.checkpoint(run)
+        if kept is not None and of_jax(kept[1]):  # of the other engine: begun anew
+            kept = None
         spent = store.runs([cell.key])[0].facts.get("joules") if kept else None
         last_snapshot = time.monotonic()
         for moment in train(cell, data, stopwatch, kept[1] if kept else None):
@@ -222,8 +257,8 @@ def _sum(before: object, now: float | None) -> float | None:
 
 
 @contextmanager
-def _failures(cell: Cell, path: Path, failed: dict[str, str]) -> Iterator[None]:
-    """A cell that cannot be trained is a result: noted in the store, and the others go on."""
+def _failures(cells: Sequence[Cell], path: Path, failed: dict[str, str]) -> Iterator[None]:
+    """Cells that cannot be trained are a result: noted in the store, and the others go on."""
     from loky.process_executor import BrokenProcessPool
 
     try:
@@ -231,13 +266,17 @@ def _failures(cell: Cell, path: Path, failed: dict[str, str]) -> Iterator[None]:
     except (EvenflowError, BrokenProcessPool):
         raise
     except Exception as error:
-        _note_failure(cell, path, failed, f"{type(error).__name__}: {error}")
+        _note_failure(cells, path, failed, f"{type(error).__name__}: {error}")
 
 
-def _note_failure(cell: Cell, path: Path, failed: dict[str, str], message: str) -> None:
-    failed[cell.key] = message
+def _note_failure(cells: Sequence[Cell], path: Path, failed: dict[str, str], message: str) -> None:
+    """Note it for those of the cells that have not ended."""
     with Store.open(path, "a") as store:
-        store.finish(store.begin(cell.key, cell.seed, cell.fields), "failed", {"message": message})
+        ended = {run.key for run in store.runs([cell.key for cell in cells]) if run.status in _ENDED}
+        for cell in cells:
+            if cell.key not in ended:
+                failed[cell.key] = message
+                store.finish(store.begin(cell.key, cell.seed, cell.fields), "failed", {"message": message})
 
 
 def _custom_activations(cell: Cell) -> tuple[Activation, ...]:

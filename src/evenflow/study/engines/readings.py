@@ -82,15 +82,16 @@ def read_results(readings: Readings, model: nn.Module, network: Network, data: D
     Units are dead or live over the training part.
     """
     model.eval()
+    dtype = next(model.parameters()).dtype
     inputs, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
-    logits, live = _evaluated(model, network, inputs, watch=True)
+    logits, live = _evaluated(model, network, inputs.to(dtype), watch=True)
     _read_answers(readings, "train", logits, labels)
     for depth, (name, units) in enumerate(live.items(), start=1):
         dead = 1 - units.double().mean().item()
         readings[Site(name, "activation", depth, len(units)), ""]["dead_fraction"] = dead
 
     inputs, labels = torch.from_numpy(data.test_inputs), torch.from_numpy(data.test_labels)
-    logits, _ = _evaluated(model, network, inputs, watch=False)
+    logits, _ = _evaluated(model, network, inputs.to(dtype), watch=False)
     correct = _read_answers(readings, "test", logits, labels)
     for label in range(data.classes):
         of_class = labels == label

@@ -12,8 +12,7 @@ import io
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -26,6 +25,7 @@ from evenflow.spec.training import Training
 from evenflow.study.build import build
 from evenflow.study.data import DataSet
 from evenflow.study.draws import batch_indices
+from evenflow.study.engines.moment import Moment, Stopwatch
 from evenflow.study.engines.readings import (
     Readings,
     read_parameters,
@@ -35,35 +35,14 @@ from evenflow.study.engines.readings import (
 )
 
 
-@dataclass(frozen=True)
-class Moment:
-    """One recorded step.
-
-    `snapshot()` returns everything that is needed to go on with the step after this one; call it before the
-    next moment is asked for.
-    """
-
-    step: int
-    rows: list[tuple[Site, str, dict[str, float]]]
-    diverged: bool
-    snapshot: Callable[[], bytes]
-
-
-@dataclass
-class Stopwatch:
-    """Seconds of each training step that was not recorded (of all, if all were)."""
-
-    plain: list[float] = field(default_factory=list)
-    recorded: list[float] = field(default_factory=list)
-
-    @property
-    def seconds_per_step(self) -> float:
-        """Median over the steps, NaN before the first."""
-        times = sorted(self.plain or self.recorded)
-        return times[len(times) // 2] if times else math.nan
-
-
-def train(cell: Cell, data: DataSet, stopwatch: Stopwatch, resume: bytes | None = None) -> Iterator[Moment]:
+def train(
+    cell: Cell,
+    data: DataSet,
+    stopwatch: Stopwatch,
+    resume: bytes | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Moment]:
     """Train one cell and yield every recorded step.
 
     A loss that is not finite ends the training after that step has been recorded; the last moment then says
@@ -74,10 +53,12 @@ def train(cell: Cell, data: DataSet, stopwatch: Stopwatch, resume: bytes | None 
         data: the data set that `cell.data` names.
         stopwatch: filled with the time of every step.
         resume: what an earlier `Moment.snapshot` returned, to go on behind it.
+        dtype: of weights and signals; the initial weights are those of float32.
     """
     torch.manual_seed(cell.seed)  # for dropout; every other draw has its own generator
     inputs, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
-    model = build(cell.network, inputs.shape[1], data.classes, cell.seed)
+    inputs = inputs.to(dtype)
+    model = build(cell.network, inputs.shape[1], data.classes, cell.seed).to(dtype)
     optimiser = make_optimiser(model, cell.training)
     first = _restore(resume, model, optimiser) if resume else 0
     criterion = nn.CrossEntropyLoss()

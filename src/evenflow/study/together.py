@@ -1,0 +1,98 @@
+"""Train groups of cells with the fast engine, in a process of their own, into the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from evenflow.record.store import Store
+from evenflow.spec.activation import Activation
+from evenflow.spec.study import Cell
+from evenflow.study.data import DataSet, load
+from evenflow.study.energy import EnergyMeter
+from evenflow.study.engines.grouping import Piece
+from evenflow.study.engines.moment import Stopwatch
+from evenflow.study.engines.snapshot import of_jax
+from evenflow.study.engines.start import one_thread
+from evenflow.study.flops import flops_per_step
+
+_SECONDS_BETWEEN_SNAPSHOTS = 10.0
+_ENDED = ("finished", "diverged")
+
+
+def work_piece(_custom: Sequence[Activation], piece: Piece, path: Path, jobs: int) -> None:
+    """Train groups of one kind one after another, so that what is compiled for the first serves all.
+
+    The custom activations come first because unpickling makes their names known, which the cells then need.
+    """
+    one_thread()
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        data = load(piece.cells[0].data)
+        for group in piece.groups:
+            train_together(group, piece.size, data, path, jobs)
+
+
+def train_together(cells: Sequence[Cell], size: int, data: DataSet, path: Path, jobs: int) -> None:
+    """Train cells of one kind into the store, from their last snapshots where there are any.
+
+    Cells that were killed at different steps are trained apart, each with the others of its step. Where there are
+    fewer than `size`, the last is trained several times over and written once.
+    """
+    with Store.open(path, "a") as store:
+        by_step: dict[int, list[tuple[Cell, int, bytes | None]]] = {}
+        status = {run.key: run.status for run in store.runs([cell.key for cell in cells])}
+        for cell in cells:
+            run = store.begin(cell.key, cell.seed, cell.fields)
+            if status.get(cell.key) in _ENDED:
+                continue
+            step, kept = store.checkpoint(run) or (-1, None)
+            if kept is not None and not of_jax(kept):  # of the other engine: begun anew
+                step, kept = -1, None
+            by_step.setdefault(step, []).append((cell, run, kept))
+        for members in by_step.values():
+            _train(members, size, data, store, jobs)
+
+
+def _train(
+    members: Sequence[tuple[Cell, int, bytes | None]], size: int, data: DataSet, store: Store, jobs: int
+) -> None:
+    from evenflow.study.engines.jax import train
+
+    filled = [*members, *[members[-1]] * (size - len(members))]
+    cells = [cell for cell, _, _ in filled]
+    resume = [kept for _, _, kept in filled]
+    first = cells[0]
+    samples, inputs = data.train_inputs.shape
+    stopwatch = Stopwatch()
+    operations = flops_per_step(first.network, inputs, data.classes, min(first.training.batch, samples))
+    facts = {"flops_per_step": operations, "classes": data.classes, "diverged_at": None, "engine": "jax"}
+    spent = [store.runs([cell.key])[0].facts.get("joules") if kept else None for cell, _, kept in members]
+    for _, run, _ in members:
+        store.update(run, status="running")
+    last_snapshot = time.monotonic()
+    with EnergyMeter(shared_by=jobs * len(members)) as energy:
+        for moments in train(cells, data, stopwatch, resume):
+            keep = time.monotonic() - last_snapshot > _SECONDS_BETWEEN_SNAPSHOTS
+            for place, (cell, run, _) in enumerate(members):
+                moment = moments.get(place)
+                if moment is None:
+                    continue
+                joules = {"joules": _sum(spent[place], energy.joules)}
+                if keep:
+                    store.append(run, moment.step, moment.rows, checkpoint=moment.snapshot(), facts=joules)
+                else:
+                    store.append(run, moment.step, moment.rows)
+                if moment.diverged or moment.step == cell.training.steps:
+                    ended = {"seconds_per_step": stopwatch.seconds_per_step, **joules}
+                    if moment.diverged:
+                        ended["diverged_at"] = moment.step
+                    store.finish(run, "diverged" if moment.diverged else "finished", facts | ended)
+            if keep:
+                last_snapshot = time.monotonic()
+
+
+def _sum(before: object, now: float | None) -> float | None:
+    return now + before if now is not None and isinstance(before, float) else now
