@@ -51,14 +51,14 @@ def rounding_of_torch(which) -> float:
     return distance(which, by_torch(which), by_torch(which, torch.float64))
 
 
-@pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), COVERING[::3])
+@pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), COVERING[::4])
 def test_ten_steps_in_float32(name, norm, residual, optimiser) -> None:
     which = combination(name, norm, residual, optimiser)
     found = distance(which, figures(by_jax([which])[0]), by_torch(which))
     assert found < max(FLOAT32, 3 * rounding_of_torch(which))
 
 
-@pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), COVERING[1::6])
+@pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), COVERING[1::8])
 def test_a_hundred_steps_in_float64(name, norm, residual, optimiser) -> None:
     which = combination(name, norm, residual, optimiser, steps=100, every=50)
     assert distance(which, figures(by_jax([which], np.float64)[0]), by_torch(which, torch.float64)) < FLOAT64
@@ -91,7 +91,7 @@ def test_networks_of_a_group_have_their_own_seeds_rates_draws_scales_and_bounds(
         for seed, draw, scale, bound, rate, decay in (
             (1, "he", 1.0, 0.1, 1e-3, 0.01),
             (2, "orthogonal:0.9", 0.5, 10.0, 3e-4, 0.0),
-            (2, "constant:0.05", 0.25, 1.0, 1e-3, 0.1),
+            (2, "normal:0.2", 0.25, 1.0, 1e-3, 0.1),
         )
     ]
     for which, found in zip(cells, by_jax(cells), strict=True):
