@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGES = ("evenflow", "torch", "numpy", "scipy", "scikit-learn")
@@ -29,7 +30,8 @@ def usable_cores() -> int:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every package whose change may change a figure."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    found = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    return found | ({"jax": version("jax")} if find_spec("jax") else {})
 
 
 def _processor() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from evenflow.record.writing import Row
@@ -18,7 +18,7 @@ class Moment:
     """
 
     step: int
-    rows: list[Row]
+    rows: Sequence[Row]
     diverged: bool
     snapshot: Callable[[], bytes]
 

@@ -1,4 +1,4 @@
-"""Make a process ready for JAX before it is imported: one thread, no accelerator searched for on a CPU-only machine."""
+"""Make a process ready for JAX before it is imported: one thread, whatever the number of cores."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
-from numpy.typing import DTypeLike
 
 from evenflow.spec.network import Network
 from evenflow.study.data import DataSet
@@ -20,7 +19,7 @@ Arrays = Mapping[str, Array]
 _ROWS_AT_ONCE = 256  # bounds the memory, and keeps the signals of a chunk in the cache
 
 
-def chunked(data: DataSet, dtype: DTypeLike) -> tuple[Array, Array, Array]:
+def chunked(data: DataSet, dtype: type[np.floating]) -> tuple[Array, Array, Array]:
     """Training and test samples behind one another, cut into chunks of equal size; the last is filled up.
 
     Returns:

@@ -91,8 +91,8 @@ def forward(
         layer = partial(_hidden, network, function, factor, run.start == 1, training)
         own = [(_of_layer(parameters, number), _of_layer(buffers, number)) for number in run]
         if rolled and len(run) > 1:
-            parts = (*(_stacked(arrays) for arrays in zip(*own, strict=True)), None)
-            carry, (signal, _) = jax.lax.scan(layer, carry, parts)
+            weights, averages = (_stacked(arrays) for arrays in zip(*own, strict=True))
+            carry, (signal, _) = jax.lax.scan(layer, carry, (weights, averages, None))
             signals.append(signal)
             continue
         for number, (weights, averages) in zip(run, own, strict=True):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jax import numpy as jnp
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from evenflow.record.schema import Site
 from evenflow.spec.network import Network
@@ -69,12 +69,12 @@ def _own_parameters(network: Network, layer: int, width: int, slope: float | Non
     return norm | learned if network.normalisation_position == "before" else learned | norm
 
 
-def stacked(states: Sequence[State], dtype: DTypeLike) -> State:
+def stacked(states: Sequence[State], dtype: type[np.floating]) -> State:
     """The states of several networks as one."""
     return State(*(_stacked(parts, dtype) for parts in zip(*states, strict=True)))
 
 
-def _stacked(parts: Sequence[Mapping], dtype: DTypeLike) -> dict:
+def _stacked(parts: Sequence[Mapping], dtype: type[np.floating]) -> dict:
     first = parts[0]
     return {
         name: _stacked([part[name] for part in parts], dtype)
