@@ -35,8 +35,8 @@ class State(NamedTuple):
 def fresh(cell: Cell, inputs: int, outputs: int) -> State:
     """The state of one cell before its first step, without the axis of networks, in float32.
 
-    >>> from evenflow.spec.files import study_from_text
-    >>> state = fresh(study_from_text("[network]\\ndepth = 1\\nwidth = 4").cells()[0], 3, 2)
+    >>> from evenflow.spec.study import Study
+    >>> state = fresh(Study(network=Network(depth=1, width=4)).cells()[0], 3, 2)
     >>> sorted(state.parameters)
     ['hidden_1.bias', 'hidden_1.weight', 'output.bias', 'output.weight']
     """
