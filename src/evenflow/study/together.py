@@ -33,6 +33,9 @@ def work_piece(_custom: Sequence[Activation], piece: Piece, path: Path, jobs: in
         data = load(piece.cells[0].data)
         for group in piece.groups:
             train_together(group, piece.size, data, path, jobs)
+    import jax
+
+    jax.clear_caches()  # the next piece is of another kind: nothing of it is compiled yet
 
 
 def train_together(cells: Sequence[Cell], size: int, data: DataSet, path: Path, jobs: int) -> None:
