@@ -175,3 +175,15 @@ def test_words_for_intervals_and_numbers():
     assert _intervals(((-inf, -3.02), (-0.779, -0.726))) == "z < -3.02, -0.779 to -0.726"
     assert _intervals(((-inf, inf),)) == "everywhere"
     assert (_general(-0.0), _general(0.1), _general(-inf), _general(1e4)) == ("0", "0.1", "-∞", "10000")
+
+
+def test_a_page_is_written_and_named(printed, tmp_path):
+    lines = printed("relu", animate=tmp_path / "page.html")
+    assert lines[-1].startswith("page: ")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_an_animation_is_a_page():
+    done = run("relu", "--animate", "page.gif")
+    assert done.returncode == 2
+    assert "the ending must be .html" in done.stderr

@@ -24,6 +24,7 @@ def activations(
     *names: str,
     at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     plot: Path | None = None,
+    animate: Path | None = None,
     cost: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """List the activation functions with properties measured from the functions themselves.
@@ -40,6 +41,8 @@ def activations(
 
         evenflow activations tanh gelu --plot curves.html   their curves
 
+        evenflow activations relu --animate page.html       signal and gradient through a network of ReLU
+
     Parameters
     ----------
     names
@@ -48,6 +51,9 @@ def activations(
         Numbers with commas between: print f and f' there.
     plot
         Draw functions and derivatives into this file, .html, .png or .svg (the last two need Chrome or Chromium).
+    animate
+        Write a page, .html, on which a signal runs through a network of these activations and its gradient back, with
+        the depth and the scale of the weights to choose; it needs no network.
     cost
         Also time forward and backward on this machine, as multiples of ReLU.
     """
@@ -55,16 +61,20 @@ def activations(
 
     from evenflow.cli.lists import numbers
     from evenflow.errors import SpecError
+    from evenflow.report.animation import check_page, write_animation
     from evenflow.report.export import check_ending
     from evenflow.spec.activation import activation, activation_names
 
     if plot is not None:
         check_ending(plot)
+    if animate is not None:
+        check_page(animate)
     chosen = tuple(dict.fromkeys(activation(name) for name in names or activation_names()))
     points = None if at is None else numbers(at, "--at", "-3,0,2.5")
     if points is not None and not names:
         raise SpecError("--at needs an activation, such as: evenflow activations relu --at -1,0,1")
     written = None if plot is None else _draw(chosen, plot)
+    page = None if animate is None else write_animation(chosen, animate)
     console = Console(highlight=False, markup=False)
     for one in chosen if points else ():
         console.print(_values(one, points or (), one.title if len(chosen) > 1 else None))
@@ -75,6 +85,8 @@ def activations(
             console.print(table)
     if written is not None:
         console.print(f"figure: {written}", soft_wrap=True)
+    if page is not None:
+        console.print(f"page: {page}", soft_wrap=True)
     return 0
 
 

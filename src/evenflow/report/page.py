@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,12 +18,12 @@ from evenflow.report.figures import Picture, pictures
 from evenflow.report.rows import COMPARISON_HEADS, comparison_rows, head_groups, result_heads, result_rows
 from evenflow.report.story import comparisons_sentence, headline, lead
 from evenflow.report.style import THEMES
+from evenflow.report.templating import environment, plain_json
 from evenflow.report.view import View, make_view, seed_count
 from evenflow.report.wording import plural
 from evenflow.spec.files import study_to_text
 from evenflow.spec.study import Study
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # Plotly's own template repeats in every figure what the page's script sets for all of them.
 _NOT_SENT = ("template", "width", "font", "paper_bgcolor", "plot_bgcolor")
 
@@ -112,48 +111,34 @@ def page(
     table: Table, study: Study, meta: Mapping[str, Mapping[str, Any]], predicted: Table | None = None
 ) -> str:
     """The report as a text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
     view = make_view(table, study, predicted)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["steady"] = steady
     drawn = pictures(view)
-    return environment.get_template("page.html.j2").render(
-        study=study,
-        headline=headline(view),
-        lead=lead(view),
-        heads=result_heads(view),
-        groups=head_groups(result_heads(view)),
-        rows=result_rows(view),
-        table_note=_table_note(view),
-        comparison_heads=COMPARISON_HEADS,
-        comparisons=comparison_rows(view),
-        comparisons_sentence=comparisons_sentence(view),
-        comparisons_total=len(view.summary.comparisons),
-        pictures=drawn,
-        figures_json={picture.name: _json(_sent(picture)) for picture in drawn if picture.traces},
-        specification=study_to_text(study),
-        command=f"evenflow study {study.name}.toml",
-        facts=_facts(view, meta),
-        themes_json=_json(THEMES),
-        plotly_js=get_plotlyjs(),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            study=study,
+            headline=headline(view),
+            lead=lead(view),
+            heads=result_heads(view),
+            groups=head_groups(result_heads(view)),
+            rows=result_rows(view),
+            table_note=_table_note(view),
+            comparison_heads=COMPARISON_HEADS,
+            comparisons=comparison_rows(view),
+            comparisons_sentence=comparisons_sentence(view),
+            comparisons_total=len(view.summary.comparisons),
+            pictures=drawn,
+            figures_json={picture.name: plain_json(_sent(picture)) for picture in drawn if picture.traces},
+            specification=study_to_text(study),
+            command=f"evenflow study {study.name}.toml",
+            facts=_facts(view, meta),
+            themes_json=plain_json(THEMES),
+            plotly_js=get_plotlyjs(),
+        )
     )
-
-
-def steady(text: str) -> str:
-    """Text in which no line breaks inside a number.
-
-    >>> steady("1.2 × 10⁻⁶ of 31 %") == "1.2\u00a0×\u00a010⁻⁶ of 31\u00a0%"
-    True
-    """
-    return text.replace(" × 10", "\u00a0×\u00a010").replace(" %", "\u00a0%")
 
 
 def _sent(picture: Picture) -> dict[str, Any]:
@@ -165,22 +150,6 @@ def _sent(picture: Picture) -> dict[str, Any]:
         "wide": layout(picture.wide),
         "narrow": layout(picture.narrow),
     }
-
-
-def _json(data: Any) -> str:
-    """JSON that may stand inside a `script` element, and a NumPy array as a list."""
-    text = json.dumps(data, default=_listed, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _listed(value: Any) -> Any:
-    from evenflow.report.figures.picture import plain
-
-    if hasattr(value, "tolist"):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is no plain data")
 
 
 def _table_note(view: View) -> str:
