@@ -32,10 +32,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -j auto -b html docs docs/_build/html
 
 docs: $(READY)
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -j auto -b html docs docs/_build/html
 
 # torch first, in the exact version: what is installed after it then finds it there.
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard src/evenflow/measure/kernels/native/*)
