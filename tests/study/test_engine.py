@@ -12,7 +12,9 @@ from study.plain_script import run as plain_run
 from evenflow import Data, Network, Training
 from evenflow.spec.properties import properties
 from evenflow.spec.study import Cell
+from evenflow.study.build import build
 from evenflow.study.data import load
+from evenflow.study.draws import batch_indices
 from evenflow.study.engines.torch import Moment, Stopwatch, train
 
 DIGITS = Data(name="digits")
@@ -184,3 +186,34 @@ def test_a_batch_larger_than_the_data_is_the_whole_data_set() -> None:
     rows = figures(moments(cell(1, 1, training={"batch": 10**6})))
     whole = rows[0, "train", "loss", ""]["loss"]
     assert rows[0, "batch", "loss", ""]["loss"] == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_warm_up_is_that_of_torchs_scheduler() -> None:
+    """Eight steps with a warm-up over five, beside a loop with `LinearLR`; every step's update."""
+    which = cell(8, 1, training={"optimiser": "adam", "learning_rate": 0.02, "warm_up": 5})
+    found = figures(moments(which))
+    data = load(which.data)
+    model = build(which.network, data.train_inputs.shape[1], data.classes, which.seed)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=0.01, total_iters=5)
+    for step in range(8):
+        chosen = batch_indices(step, len(data.train_labels), which.training.batch, which.seed)
+        before = model.get_parameter("hidden_2.weight").detach().clone()
+        inputs, labels = torch.tensor(data.train_inputs[chosen]), torch.tensor(data.train_labels[chosen])
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+        scheduler.step()
+        moved = float((model.get_parameter("hidden_2.weight").detach() - before).double().norm())
+        row = found[step, "hidden_2.weight", "weight", "accumulated"]
+        assert row["update_norm"] == pytest.approx(moved, rel=1e-4)
+
+
+def test_a_snapshot_in_a_warm_up_goes_on_with_it() -> None:
+    which = cell(8, 2, training={"warm_up": 6})
+    every, snapshots = [], []
+    for moment in train(which, load(which.data), Stopwatch()):
+        every.append(moment)
+        snapshots.append(moment.snapshot())
+    again = moments(which, snapshots[1])
+    assert figures(again) == {key: value for key, value in figures(every).items() if key[0] > 2}

@@ -86,6 +86,9 @@ def train(
             read_parameters(readings, model, "clipped")
         before = {name: p.detach().clone() for name, p in model.named_parameters()} if recorded else {}
         if step < steps:
+            if cell.training.warm_up:
+                for group in optimiser.param_groups:
+                    group["lr"] = cell.training.rate_at(step)
             optimiser.step()
             if recorded:
                 read_updates(readings, model, before)
