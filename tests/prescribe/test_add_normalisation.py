@@ -11,6 +11,7 @@ from evenflow.doctor.batches import Batch
 from evenflow.prescribe import normalise_first_layer
 from evenflow.prescribe.add_normalisation import REMEDY
 from evenflow.spec.network import Network
+from evenflow.spec.specification import Specification
 
 
 def stack(function, depth: int = 8) -> nn.Sequential:
@@ -120,7 +121,7 @@ def test_double_precision_is_kept_and_a_specification_is_changed():
     view = view_of(stack(nn.ReLU, 2).double(), batches, "dead_units")
     one = named(REMEDY.forms(view), "batch")
     assert {each.dtype for each in check(one, view).patient.model.parameters()} == {torch.float64}
-    assert one.network(Network(depth=2)).normalisation == "batch"
+    assert one.specification(Specification(network=Network(depth=2))).network.normalisation == "batch"
     assert "dead_units: a message" in one.why
 
 

@@ -12,6 +12,7 @@ from evenflow.prescribe import add_skip_connections, pre_norm, scale_residual_br
 from evenflow.prescribe.branches import branches, spans
 from evenflow.prescribe.trace import trace_of
 from evenflow.spec.network import Network
+from evenflow.spec.specification import Specification
 
 REMEDY = add_skip_connections.REMEDY
 
@@ -108,7 +109,9 @@ def test_without_equal_shapes_there_is_none():
 
 def test_a_specification_is_changed():
     view = view_of(stack(nn.ReLU, 3), None, "vanishing_gradient")
-    network = named(REMEDY.forms(view), "scaled").network(Network(depth=3))
+    network = (
+        named(REMEDY.forms(view), "scaled").specification(Specification(network=Network(depth=3))).network
+    )
     assert (network.residual, network.residual_scale) == ("pre", 0.3536)
 
 

@@ -15,6 +15,7 @@ from evenflow.prescribe.activations import hidden_activations
 from evenflow.prescribe.change_activation import REMEDY
 from evenflow.prescribe.trace import trace_of
 from evenflow.spec.network import Network
+from evenflow.spec.specification import Specification
 
 CHOICES = ("relu", "gelu", "elu", "leaky_relu", "selu", "silu", "prelu", "tanh")
 
@@ -203,7 +204,10 @@ def test_values_are_given_and_a_specification_is_changed_too():
     one = named(REMEDY.forms(view_of(sigmoids(3), None, "vanishing_gradient")), "relu")
     assert one.title == "Replace sigmoid in 4 places by ReLU"
     assert "0.50, that of sigmoid 0.045; vanishing_gradient: a message" in one.why
-    assert one.network(Network(depth=3, activation="sigmoid")).activation == "relu"
+    assert (
+        one.specification(Specification(network=Network(depth=3, activation="sigmoid"))).network.activation
+        == "relu"
+    )
 
 
 def test_a_learned_slope_is_of_the_models_kind():

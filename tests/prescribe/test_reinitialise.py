@@ -13,6 +13,7 @@ from evenflow.prescribe import open_forget_gates, reinitialise, zero_biases
 from evenflow.prescribe.drawing import matrices
 from evenflow.prescribe.trace import trace_of
 from evenflow.spec.network import Network
+from evenflow.spec.specification import Specification
 
 REMEDY = reinitialise.REMEDY
 
@@ -159,7 +160,7 @@ def test_the_values_are_said_and_a_specification_is_changed():
     one = named(REMEDY.forms(view), "xavier")
     assert "have standard deviation 0.0" in one.why
     assert "where theory asks for 0." in one.why
-    assert one.network(Network(depth=2)).initialisation == "xavier"
+    assert one.specification(Specification(network=Network(depth=2))).network.initialisation == "xavier"
     assert not one.keeps_weights
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
-from msgspec import structs
 from torch import nn
 
 from evenflow.measure.sites import CONVOLUTIONS
@@ -16,7 +14,6 @@ from evenflow.prescribe.placing import blocked, home, in_place_of, runs, single
 from evenflow.prescribe.prescription import Prescription, Remedy, Sign, View
 from evenflow.prescribe.reasons import answered, because
 from evenflow.prescribe.trace import Trace, trace_of
-from evenflow.spec.network import Network
 from evenflow.wording import plural
 
 Kind = Literal["batch", "layer", "rms"]
@@ -60,7 +57,6 @@ def forms(view: View) -> Sequence[Prescription]:
                 code=operation.code,
                 size=3,
                 inference=1,
-                network=partial(_respecified, kind=kind),
             )
         )
     return found
@@ -133,10 +129,6 @@ def why_not(view: View) -> str:
     if not _places(view, "layer"):
         return "in front of every activation between layers that can be found a normalisation stands already"
     return ""
-
-
-def _respecified(network: Network, kind: Kind) -> Network:
-    return structs.replace(network, normalisation=kind)
 
 
 def first_forms(view: View) -> Sequence[Prescription]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-
-from msgspec import structs
 
 from evenflow.prescribe.branches import Span, spans
 from evenflow.prescribe.operation import Operation, written
@@ -14,7 +11,6 @@ from evenflow.prescribe.placing import blocked, home, runs
 from evenflow.prescribe.prescription import Prescription, Remedy, Sign, View
 from evenflow.prescribe.reasons import answered, because
 from evenflow.prescribe.trace import trace_of
-from evenflow.spec.network import Network
 from evenflow.wording import number, plural
 
 _SIGNS: dict[str, Sign] = {
@@ -63,9 +59,7 @@ def forms(view: View) -> Sequence[Prescription]:
                 change=operation,
                 code=operation.code,
                 size=4,
-                network=None
-                if choice == "zero"
-                else partial(_respecified, scale=scale if choice == "scaled" else 1.0),
+                measured={"scale": scale},
             )
         )
     return result
@@ -103,10 +97,6 @@ def why_not(view: View) -> str:
     if len(spans(trace_of(view))) < 2:
         return "fewer than two layers without a skip connection put out the shape that they take"
     return ""
-
-
-def _respecified(network: Network, scale: float) -> Network:
-    return structs.replace(network, residual="pre", residual_scale=scale)
 
 
 REMEDY = Remedy(

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from msgspec import structs
 from torch import nn
 
 from evenflow.errors import SpecError
-from evenflow.prescribe import reinitialise
 from evenflow.prescribe.activations import CLASSES, TITLES, Site, counted, hidden_activations
 from evenflow.prescribe.class_edits import activation_edits
 from evenflow.prescribe.drawing import Way, drawn, matrices
@@ -20,7 +18,6 @@ from evenflow.prescribe.prescription import Code, Prescription, Remedy, Sign, Vi
 from evenflow.prescribe.reasons import answered, because
 from evenflow.prescribe.trace import Trace, trace_of
 from evenflow.spec.activation import activation
-from evenflow.spec.network import Network
 from evenflow.theory.gaussian import moments
 from evenflow.wording import number
 
@@ -76,7 +73,6 @@ def forms(view: View) -> Sequence[Prescription]:
             code=partial(_code, operation, view, sites, name),
             size=2,
             inference=_COSTS.get(name, 0),
-            network=partial(respecified, name=name),
         )
         found += [one, *_with_weights(view, one, operation, sites)]
     return found
@@ -110,7 +106,6 @@ def _with_weights(
         code=code,
         size=3,
         keeps_weights=False,
-        network=partial(respecified, name=name, initialisation=way),
     )
 
 
@@ -193,14 +188,6 @@ def why_not(view: View) -> str:
     if not any(_replaceable(hidden, name) for name in _USUAL):
         return "no activation between layers is applied by a module or a function call that can be replaced"
     return ""
-
-
-def respecified(network: Network, name: str, initialisation: str = "") -> Network:
-    """A specification with another activation in every hidden layer, and perhaps other weights."""
-    changed = structs.replace(network, activation=name)
-    if not initialisation:
-        return changed
-    return reinitialise.respecified(changed, initialisation)
 
 
 def _slopes(sites: Sequence[Site], name: str) -> str:

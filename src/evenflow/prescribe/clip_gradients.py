@@ -62,6 +62,7 @@ def _by_norm(view: View) -> Sequence[Prescription]:
                 ("from torch.nn.utils import clip_grad_norm_",),
             ),
             size=2,
+            measured={"bound": bound},
         )
     ]
 
@@ -97,6 +98,7 @@ def _by_value(view: View) -> Sequence[Prescription]:
             change=partial(hooked, rule=lambda: ClipValue(limit)),
             code=lambda: _hook_code(ClipValue, limit),
             size=2,
+            measured={"bound": limit},
         )
     ]
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from evenflow.prescribe.prescription import Code, Prescription, Training
-
-if TYPE_CHECKING:
-    from evenflow.spec.network import Network
 
 _ORDER: dict[str, int] = {
     # What takes layers by their names comes before what puts the model into another.
@@ -70,7 +64,7 @@ def combined(one: Prescription, other: Prescription) -> Prescription:
         size=max(first.size, second.size) + 1,
         inference=max(first.inference, second.inference),
         keeps_weights=first.keeps_weights and second.keeps_weights,
-        network=_network(first, second),
+        parts=(first, second),
     )
 
 
@@ -84,13 +78,6 @@ def _clause(why: str) -> str:
     """A sentence as part of another; what begins with a name in capitals stays as it is."""
     word = why.partition(" ")[0]
     return (why if word.isupper() and len(word) > 1 else f"{why[:1].lower()}{why[1:]}").rstrip(".")
-
-
-def _network(first: Prescription, second: Prescription) -> Callable[[Network], Network] | None:
-    one, other = first.network, second.network
-    if one is None or other is None:
-        return None
-    return lambda network: other(one(network))
 
 
 def joined(first: Code, second: Code) -> Code:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from evenflow.diagnose.diagnosis import Diagnosis
 from evenflow.doctor.copying import Patient
 from evenflow.doctor.trial import Plan
 from evenflow.prescribe.step_rules import carried
 from evenflow.record.table import Table
+from evenflow.spec.remedies import remedied
 from evenflow.spec.setting import Setting
-
-if TYPE_CHECKING:
-    from evenflow.spec.network import Network
+from evenflow.spec.specification import Specification
 
 Sign = Literal[
     "gradient_ratio",
@@ -129,7 +128,9 @@ class Prescription:
         size: of the change: 1 a number in the script, 2 a line, 3 several lines, 4 another architecture.
         inference: what it costs when the trained model is used: 0 nothing, 1 some, 2 a good deal.
         keeps_weights: whether trained weights stay.
-        network: the same change on a specification; None where a specification cannot say it.
+        measured: figures of this training that the same change on a specification takes over, by their names in
+            `spec.remedies.remedied`.
+        parts: the prescriptions that it combines, in their order; empty where it is a single one.
     """
 
     remedy: str
@@ -142,12 +143,23 @@ class Prescription:
     size: int = 2
     inference: int = 0
     keeps_weights: bool = True
-    network: Callable[[Network], Network] | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[Prescription, ...] = ()
 
     @property
     def name(self) -> str:
         """Remedy and choice, such as "change_activation:relu"."""
         return f"{self.remedy}:{self.choice}" if self.choice else self.remedy
+
+    def specification(self, original: Specification) -> Specification:
+        """The same change on a specification.
+
+        Raises:
+            SpecError: a specification cannot say it, or this one does not need it; with the reason.
+        """
+        for part in self.parts:
+            original = part.specification(original)
+        return original if self.parts else remedied(original, self.name, self.measured)
 
 
 @dataclass(frozen=True)

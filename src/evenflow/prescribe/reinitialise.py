@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
-from msgspec import structs
 from torch import nn
 
 from evenflow.measure.sites import CONVOLUTIONS
@@ -15,7 +13,6 @@ from evenflow.prescribe.operation import Operation, written
 from evenflow.prescribe.prescription import Prescription, Remedy, Sign, View
 from evenflow.prescribe.reasons import answered, because
 from evenflow.prescribe.trace import Trace, trace_of
-from evenflow.spec.network import Network
 from evenflow.spec.setting import Layer, Setting
 from evenflow.wording import number, plural
 
@@ -75,7 +72,6 @@ def forms(view: View) -> Sequence[Prescription]:
                 code=operation.code,
                 size=2,
                 keeps_weights=False,
-                network=_NETWORKS.get(choice),
             )
         )
     return result
@@ -186,15 +182,6 @@ def why_not(view: View) -> str:
         return "no matrix of the model's layers is in training"
     return ""
 
-
-def respecified(network: Network, initialisation: str) -> Network:
-    """A specification with another initialisation, and biases as go with it."""
-    return structs.replace(network, initialisation=initialisation, bias_initialisation="auto")
-
-
-_NETWORKS = {
-    way: partial(respecified, initialisation=way) for way in ("gain", "he", "xavier", "lecun", "orthogonal")
-}
 
 REMEDY = Remedy(
     name="reinitialise",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-
-from msgspec import structs
 
 from evenflow.prescribe.branches import Branch, branches
 from evenflow.prescribe.operation import Operation, written
@@ -14,7 +11,6 @@ from evenflow.prescribe.placing import blocked, home, runs
 from evenflow.prescribe.prescription import Prescription, Remedy, Sign, View
 from evenflow.prescribe.reasons import answered, because
 from evenflow.prescribe.trace import trace_of
-from evenflow.spec.network import Network
 from evenflow.wording import number, plural
 
 _SIGNS: dict[str, Sign] = {"exploding_gradient": "gradient_growth", "vanishing_gradient": "gradient_ratio"}
@@ -59,14 +55,10 @@ def forms(view: View) -> Sequence[Prescription]:
                 change=operation,
                 code=operation.code,
                 size=3,
-                network=partial(_respecified, scale=scale) if choice == "scaled" else None,
+                measured={"scale": scale},
             )
         )
     return result
-
-
-def _respecified(network: Network, scale: float) -> Network:
-    return structs.replace(network, residual_scale=network.residual_scale * scale)
 
 
 def _lines(found: Sequence[Branch], options: str, to: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import structs
 from torch import nn
 
 from evenflow.measure.layer_facts import RECURRENT
@@ -12,7 +11,6 @@ from evenflow.measure.transforms import plainly_readable
 from evenflow.prescribe.operation import Operation, written
 from evenflow.prescribe.prescription import Prescription, Remedy, Sign, View
 from evenflow.prescribe.reasons import answered, because
-from evenflow.spec.network import Network
 from evenflow.wording import number, plural
 
 _LARGE = 0.75
@@ -46,13 +44,8 @@ def forms(view: View) -> Sequence[Prescription]:
             change=operation,
             code=operation.code,
             size=2,
-            network=_respecified,
         ),
     )
-
-
-def _respecified(network: Network) -> Network:
-    return structs.replace(network, bias_initialisation="zero")
 
 
 def _large(model: nn.Module) -> dict[str, float]:

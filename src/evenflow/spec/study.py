@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -12,20 +12,9 @@ from evenflow.errors import SpecError, suggest
 from evenflow.spec.content import content_hash
 from evenflow.spec.data import Data
 from evenflow.spec.network import Network
+from evenflow.spec.remedies import chosen, remedied, why_not
+from evenflow.spec.specification import GRID_KEYS, Specification
 from evenflow.spec.training import Training
-
-
-def _owners() -> dict[str, tuple[str, str]]:
-    """Grid key -> (part of the study, field of that part). The key `data` is the name of the data set."""
-    owners = {name: ("network", name) for name in Network.__struct_fields__}
-    owners |= {name: ("training", name) for name in Training.__struct_fields__}
-    owners |= {name: ("data", name) for name in Data.__struct_fields__ if name != "name"}
-    return owners | {"data": ("data", "name")}
-
-
-GRID_KEYS = _owners()
-_Part = TypeVar("_Part", bound=msgspec.Struct)
-_PARTS: dict[str, type[msgspec.Struct]] = {"network": Network, "data": Data, "training": Training}
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +33,12 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fields(self) -> dict[str, object]:
         """Every field but the seed, by its grid key, as plain data."""
-        parts = {part: getattr(self, part).plain for part in _PARTS}
-        return {key: parts[part][field] for key, (part, field) in GRID_KEYS.items()}
+        return self.specification.fields
+
+    @property
+    def specification(self) -> Specification:
+        """What it trains, on what, and how."""
+        return Specification(network=self.network, data=self.data, training=self.training)
 
     @property
     def key(self) -> str:
@@ -66,9 +59,13 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         modules: Python files, relative to the study's file, that register custom activations.
         network, data, training: what all cells share.
         grid: field of network, data or training -> list of values. `data` is the data set's name.
+        remedies: names of remedies, such as `add_normalisation` or `change_activation:relu+he`, or `all`. Every
+            network of the grid is then trained as it is and with each of them that can be carried out on it, from
+            equal seeds.
 
     Raises:
-        SpecError: a field is out of its range, a grid key is not known, the grid is empty or repeats a value.
+        SpecError: a field is out of its range, a grid key or a remedy is not known, the grid is empty or repeats a
+            value.
 
     >>> study = Study(grid={"activation": ("relu", "tanh"), "learning_rate": (0.01, 0.001)}, seeds=3)
     >>> len(study.cells())
@@ -84,6 +81,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data: Data = Data()
     training: Training = Training()
     grid: dict[str, tuple[Any, ...]] = {}
+    remedies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & set('/\\:*?"<>|') or self.name.startswith("."):
@@ -108,6 +106,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 raise SpecError(
                     f"grid, {key}: the list is empty; give at least one value, or leave the key out"
                 )
+        chosen(self.remedies)
         for _ in self._combinations():
             pass
 
@@ -119,15 +118,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def cells(self, digests: Mapping[Data, str] | None = None) -> tuple[Cell, ...]:
         """Every cell, seeds innermost. `digests`: content of the files that a data set reads."""
         cells = tuple(
-            Cell(
-                network=network,
-                data=data,
-                training=training,
-                record_every=self.record_every,
-                seed=seed,
-                digest=(digests or {}).get(data, ""),
-            )
-            for network, data, training in self._combinations()
+            self._cell(specification, seed, digests)
+            for specification in self._combinations()
             for seed in self.seed_list
         )
         seen: set[str] = set()
@@ -138,26 +130,41 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             seen.add(cell.key)
         return cells
 
-    def _combinations(self) -> Iterator[tuple[Network, Data, Training]]:
-        base = {part: msgspec.to_builtins(getattr(self, part)) for part in _PARTS}
+    def trials(self) -> Iterator[tuple[Specification, str, Specification | str]]:
+        """Every network of the grid with every remedy: the original, the remedy, and the changed one or why not."""
+        for original in self._combinations():
+            for name in chosen(self.remedies):
+                reason = why_not(original, name)
+                yield original, name, reason or remedied(original, name)
+
+    def remedied_cells(self, digests: Mapping[Data, str] | None = None) -> tuple[Cell, ...]:
+        """What the remedies add to `cells`: each changed network once, seeds innermost.
+
+        A changed network that stands in the grid itself, or that another remedy has made, is not trained again.
+        """
+        known = {cell.key for cell in self.cells(digests)}
+        found: dict[str, Cell] = {}
+        for _, _, changed in self.trials():
+            if isinstance(changed, Specification):
+                for seed in self.seed_list:
+                    cell = self._cell(changed, seed, digests)
+                    if cell.key not in known:
+                        found[cell.key] = cell
+        return tuple(found.values())
+
+    def _cell(self, specification: Specification, seed: int, digests: Mapping[Data, str] | None) -> Cell:
+        return Cell(
+            network=specification.network,
+            data=specification.data,
+            training=specification.training,
+            record_every=self.record_every,
+            seed=seed,
+            digest=(digests or {}).get(specification.data, ""),
+        )
+
+    def _combinations(self) -> Iterator[Specification]:
+        base = Specification(network=self.network, data=self.data, training=self.training)
         for values in itertools.product(*self.grid.values()):
-            parts = {part: dict(fields) for part, fields in base.items()}
-            for key, value in zip(self.grid, values, strict=True):
-                part, field = GRID_KEYS[key]
-                parts[part][field] = value
-            named = ", ".join(f"{key} = {value}" for key, value in zip(self.grid, values, strict=True))
-            place = f"grid ({named}): " if named else ""
-            network = _converted(parts["network"], Network, place)
-            training = _converted(parts["training"], Training, place)
-            if network.normalisation == "batch" and training.batch == 1:
-                raise SpecError(
-                    f'{place}normalisation = "batch" needs batches of at least 2 samples, but batch = 1'
-                )
-            yield network, _converted(parts["data"], Data, place), training
-
-
-def _converted(fields: dict[str, object], kind: type[_Part], place: str) -> _Part:
-    try:
-        return msgspec.convert(fields, kind)
-    except (SpecError, msgspec.ValidationError) as error:
-        raise SpecError(f"{place}{error}") from None
+            given = dict(zip(self.grid, values, strict=True))
+            named = ", ".join(f"{key} = {value}" for key, value in given.items())
+            yield base.with_fields(given, f"grid ({named}): " if named else "")
