@@ -52,14 +52,14 @@ def rows_of(number: int, cell: Cell, steps: Sequence[int], formulas: Mapping[str
     return rows
 
 
-def make_table(study: Study, **formulas: Any) -> Table:
-    """A table of the study's cells.
+def make_table(study: Study, remedied: bool = False, **formulas: Any) -> Table:
+    """A table of the study's cells, and where it is said of those that its remedies add.
 
     `status(cell)` and `steps(cell)` say how far a run is; `norm`, `accuracy`, `loss`, `dead` and `facts` give
     its figures.
     """
     runs, rows = [], []
-    for number, cell in enumerate(study.cells()):
+    for number, cell in enumerate((*study.cells(), *(study.remedied_cells() if remedied else ()))):
         status = formulas.get("status", lambda _: "finished")(cell)
         steps = formulas.get("steps", lambda _: STEPS)(cell)
         facts = {"flops_per_step": 1e6, "seconds_per_step": 0.01, "joules": None, "classes": CLASSES}

@@ -25,6 +25,7 @@ from evenflow import (
     register_activation,
     run_study,
 )
+from evenflow.compare import effects
 from evenflow.record import Run
 from evenflow.record.lock import lock
 from evenflow.study import run
@@ -216,6 +217,33 @@ def test_finished_cells_are_not_run_again_and_new_ones_are(tmp_path: Path) -> No
     wider = run_study(tiny(grid={"activation": ("relu", "tanh", "gelu")}), path, jobs=1)
     assert len(wider.trained) == 2
     assert set(first.keys) < set(wider.keys)
+
+
+def test_remedies_are_trained_beside_the_grid_and_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    plain = tiny()
+    first = run_study(plain, path, jobs=1)
+    assert len(first.trained) == 4
+    with_remedies = tiny(remedies=("add_normalisation:batch", "change_activation:relu"))
+    second = run_study(with_remedies, path, jobs=1)
+    assert len(second.trained) == 4  # tanh with relu is the grid's own relu
+    assert run_study(with_remedies, path, jobs=1).trained == ()
+    with Store.open(path) as store:
+        assert tuple(store.meta["keys"]) == first.keys
+        assert {run.fields["normalisation"] for run in store.runs(store.meta["remedied"])} == {"batch"}
+        found = effects(store.table(), with_remedies)
+    assert [(one.remedy, one.original["activation"], one.gain.count) for one in found] == [
+        ("add_normalisation:batch", "relu", 2),
+        ("add_normalisation:batch", "tanh", 2),
+        ("change_activation:relu", "tanh", 2),
+    ]
+    last = read(path).select(name="test", step=20, activation="tanh")
+    accuracy = {
+        kind: [float(last.select(normalisation=kind, seed=seed)["accuracy"][0]) for seed in (0, 1)]
+        for kind in ("none", "batch")
+    }
+    gain = np.subtract(accuracy["batch"], accuracy["none"])
+    assert found[1].gain.mean == pytest.approx(np.mean(gain))
 
 
 @pytest.mark.slow

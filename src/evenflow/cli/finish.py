@@ -24,6 +24,7 @@ def finish(run: Path, figures: Path | None) -> None:
     from evenflow.errors import StoreError
     from evenflow.record.store import Store
     from evenflow.report.page import write_figures, write_report
+    from evenflow.report.remedies_terminal import remedies
     from evenflow.report.terminal import results
     from evenflow.spec.files import study_from_text
 
@@ -34,10 +35,15 @@ def finish(run: Path, figures: Path | None) -> None:
         study = study_from_text(store.meta["study"], str(path), path.parent)
         # The cells that this study asks for; the store may hold those of an earlier grid too.
         table = store.table(store.meta["keys"])
+        changed = (
+            store.table((*store.meta["keys"], *store.meta.get("remedied", ()))) if study.remedies else None
+        )
         predicted = store.table(store.meta.get("predictions", ()), source="predicted")
         meta = {name: store.meta[name] for name in ("machine", "versions")}
     Console().print(results(table, study))
-    page = write_report(table, study, meta, path.with_name("report.html"), predicted)
+    if changed is not None:
+        Console().print(remedies(table, changed, study))
+    page = write_report(table, study, meta, path.with_name("report.html"), predicted, changed)
     if figures:
         say(f"figures: {len(write_figures(table, study, figures, predicted))} files in {figures}")
     say(f"report: {page}")

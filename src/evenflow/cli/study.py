@@ -34,6 +34,14 @@ def study(
         evenflow study my.toml --jobs 4     run your own with 4 processes
         evenflow study --engine torch       one network at a time, in plain PyTorch
 
+    With remedies = ["all"] in the file, or a list of names, every network is trained as it is and with each remedy
+    that can be carried out on it, and a table says what each did:
+
+        name = "repair"
+        remedies = ["add_normalisation", "change_activation:relu+he"]
+        [network]
+        activation = "sigmoid"
+
     Parameters
     ----------
     specification
@@ -47,7 +55,7 @@ def study(
     figures
         Also write every figure as PNG and SVG into this folder (needs Chrome or Chromium).
     engine
-        What trains: torch, one network at a time; jax, networks of one shape together, several times as fast; auto, jax
+        What trains: torch, one network at a time; jax, networks of one shape together, 2 to 6 times as fast; auto, jax
         where it is installed (pip install 'evenflow[fast]'), can and pays. Both give the same figures to rounding.
     show
         Print the specification with every default spelt out, and run nothing.
@@ -70,9 +78,9 @@ def study(
     from evenflow.study.run import plan, run_study
 
     folder = out or Path("runs") / chosen.name
-    cells = plan(chosen)
-    say(_plan_in_words(chosen, len(cells)))
-    say(in_words(choices(cells, engine)))
+    originals, remedied = plan(chosen)
+    say(_plan_in_words(chosen, len(originals), len(remedied)))
+    say(in_words(choices((*originals, *remedied), engine)))
     with StudyProgress() as progress:
         outcome = run_study(
             chosen,
@@ -100,7 +108,15 @@ def _read(specification: Path | None, quick: bool) -> Study:
     return study_from_text(text, name, Path())
 
 
-def _plan_in_words(study: Study, cells: int) -> str:
+def _plan_in_words(study: Study, cells: int, remedied: int) -> str:
     parts = [f"{len(values)} × {key}" for key, values in study.grid.items()]
     parts.append(f"{len(study.seed_list)} seed{'s' if len(study.seed_list) > 1 else ''}")
-    return f"{study.name}: {cells} networks ({', '.join(parts)}), {study.training.steps} steps each"
+    text = f"{study.name}: {cells} networks ({', '.join(parts)}), {study.training.steps} steps each"
+    if not study.remedies:
+        return text
+    trials = [changed for _, _, changed in study.trials()]
+    fit = sum(not isinstance(one, str) for one in trials)
+    return (
+        f"{text}\nremedies: {fit} of {len(trials)} can be carried out, {remedied} networks more; "
+        f"{cells + remedied} trainings in all"
+    )

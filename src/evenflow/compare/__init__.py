@@ -8,6 +8,7 @@ from evenflow.compare.flow import Flow, FlowAt, flows
 from evenflow.compare.intervals import Interval, mean_interval, wilson_interval
 from evenflow.compare.outcome import Outcome, outcomes
 from evenflow.compare.paired import Difference, holm, paired_difference
+from evenflow.compare.remedies import Effect, effects, left_out
 from evenflow.compare.summary import CellSummary, Comparison, Summary, summarise
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CellSummary",
     "Comparison",
     "Difference",
+    "Effect",
     "Figure",
     "Flow",
     "FlowAt",
@@ -22,8 +24,10 @@ __all__ = [
     "Outcome",
     "Result",
     "Summary",
+    "effects",
     "flows",
     "holm",
+    "left_out",
     "mean_interval",
     "outcomes",
     "paired_difference",

@@ -93,17 +93,21 @@ def summarise(table: Table, target_accuracy: float = 0.9, grid: Sequence[str] | 
             where one choice carries another with it (an optimiser its weight decay): two cells count as
             differing in one field if they do so in the grid.
     """
-    results = [
-        Result(rows.run, outcome_of_run(rows, target_accuracy), flow_of_run(rows))
-        for rows in by_run(table)
-        if rows.run.source == "measured"
-    ]
-    groups: dict[str, dict[int, Result]] = {}
-    for result in results:
-        groups.setdefault(_text(result.run.fields), {})[result.run.seed] = result
-    varied = tuple(_varied(result.run for result in results) if grid is None else grid)
+    groups = by_fields(table, target_accuracy)
+    runs = [run for run in table.runs if run.source == "measured"]
+    varied = tuple(_varied(runs) if grid is None else grid)
     cells = tuple(_cell(list(group.values()), varied) for group in groups.values())
     return Summary(varied, target_accuracy, cells, _comparisons(cells, varied))
+
+
+def by_fields(table: Table, target_accuracy: float = 0.9) -> dict[str, dict[int, Result]]:
+    """The measured results by everything but the seed: `text_of` the fields -> seed -> result."""
+    groups: dict[str, dict[int, Result]] = {}
+    for rows in by_run(table):
+        if rows.run.source == "measured":
+            result = Result(rows.run, outcome_of_run(rows, target_accuracy), flow_of_run(rows))
+            groups.setdefault(text_of(rows.run.fields), {})[rows.run.seed] = result
+    return groups
 
 
 def _cell(group: Sequence[Result], grid: Sequence[str]) -> CellSummary:
@@ -130,10 +134,10 @@ def _comparisons(cells: Sequence[CellSummary], grid: Sequence[str]) -> tuple[Com
     for field in grid:
         alike: dict[str, list[int]] = {}
         for number, cell in enumerate(cells):
-            alike.setdefault(_text(_without(cell.settings, field)), []).append(number)
+            alike.setdefault(text_of(_without(cell.settings, field)), []).append(number)
         for numbers in alike.values():
             for first, second in combinations(numbers, 2):
-                if _text(cells[first].settings[field]) == _text(cells[second].settings[field]):
+                if text_of(cells[first].settings[field]) == text_of(cells[second].settings[field]):
                     continue
                 difference = paired_difference(accuracies[first], accuracies[second])
                 shared = _without(cells[first].settings, field)
@@ -147,10 +151,10 @@ def _comparisons(cells: Sequence[CellSummary], grid: Sequence[str]) -> tuple[Com
 
 def _varied(runs: Iterable[Run]) -> list[str]:
     values: dict[str, set[str]] = {}
-    absent = _text(None)
+    absent = text_of(None)
     runs = list(runs)
     for name in dict.fromkeys(name for run in runs for name in run.fields):
-        values[name] = {_text(run.fields[name]) if name in run.fields else absent for run in runs}
+        values[name] = {text_of(run.fields[name]) if name in run.fields else absent for run in runs}
     return [name for name, texts in values.items() if len(texts) > 1]
 
 
@@ -158,6 +162,6 @@ def _without(settings: Mapping[str, object], field: str) -> dict[str, object]:
     return {name: value for name, value in settings.items() if name != field}
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Plain data as text, so that lists too can be compared and grouped."""
     return json.dumps(dict(value) if isinstance(value, Mapping) else value, sort_keys=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from evenflow.errors import DataError
 from evenflow.record.table import Table
+from evenflow.report import remedies
 from evenflow.report.columns import without_energy
 from evenflow.report.export import write_figure
 from evenflow.report.figures import Picture, pictures
@@ -34,6 +35,7 @@ def write_report(
     meta: Mapping[str, Mapping[str, Any]],
     path: str | Path,
     predicted: Table | None = None,
+    changed: Table | None = None,
 ) -> Path:
     """Write the report of a study and return its path.
 
@@ -46,12 +48,13 @@ def write_report(
         meta: "machine" and "versions", as `study.machine` gives them.
         path: the file to write.
         predicted: what theory said of the study's networks, drawn over what was measured.
+        changed: the same rows and those of the networks that the study's remedies have changed.
 
     Raises:
         DataError: the file cannot be written.
     """
     path = Path(path)
-    text = page(table, study, meta, predicted)
+    text = page(table, study, meta, predicted, changed)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")
@@ -108,13 +111,18 @@ def _one_browser() -> Iterator[None]:
 
 
 def page(
-    table: Table, study: Study, meta: Mapping[str, Mapping[str, Any]], predicted: Table | None = None
+    table: Table,
+    study: Study,
+    meta: Mapping[str, Mapping[str, Any]],
+    predicted: Table | None = None,
+    changed: Table | None = None,
 ) -> str:
     """The report as a text."""
     from plotly.offline import get_plotlyjs
 
     view = make_view(table, study, predicted)
     drawn = pictures(view)
+    tried = remedies.found_in(view, changed)
     return (
         environment()
         .get_template("page.html.j2")
@@ -130,6 +138,11 @@ def page(
             comparisons=comparison_rows(view),
             comparisons_sentence=comparisons_sentence(view),
             comparisons_total=len(view.summary.comparisons),
+            remedy_heads=remedies.HEADS,
+            remedy_groups=head_groups(remedies.HEADS),
+            remedy_rows=remedies.rows(tried, view),
+            remedies_left_out=remedies.left_out_sentence(study),
+            remedy_sentences=list(remedies.sentences(tried, study)) if study.remedies else [],
             pictures=drawn,
             figures_json={picture.name: plain_json(_sent(picture)) for picture in drawn if picture.traces},
             specification=study_to_text(study),

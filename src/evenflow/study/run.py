@@ -45,19 +45,21 @@ class Outcome:
     failed: Mapping[str, str]
 
 
-def plan(study: Study) -> tuple[Cell, ...]:
-    """Every cell of the study; reads the data sets once, so that a wrong file is named before anything runs.
+def plan(study: Study) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
+    """Every cell of the study's grid, and those that its remedies add.
+
+    Reads the data sets once, so that a wrong file is named before anything runs.
 
     Raises:
         DataError: a data set cannot be loaded.
         SpecError: a combination is repeated.
     """
     digests: dict[Data, str] = {}
-    for cell in study.cells():
+    for cell in (*study.cells(), *study.remedied_cells()):
         if cell.data not in digests:
             _load(cell.data)
             digests[cell.data] = digest(cell.data)
-    return study.cells(digests)
+    return study.cells(digests), study.remedied_cells(digests)
 
 
 def run_study(
@@ -69,7 +71,7 @@ def run_study(
     predicting: Told | None = None,
     engine: Engine = "auto",
 ) -> Outcome:
-    """Predict, then train, every cell that the store at `path` does not hold yet.
+    """Predict, then train, every cell that the store at `path` does not hold yet, those of its remedies too.
 
     Args:
         study: the specification.
@@ -86,7 +88,8 @@ def run_study(
         DataError: a data set cannot be loaded.
     """
     path = Path(path)
-    cells = plan(study)
+    originals, remedied = plan(study)
+    cells = (*originals, *remedied)
     jobs = jobs or usable_cores()
     found = choices(cells, engine)
     with lock(path), Store.open(path, "a") as store:
@@ -94,10 +97,11 @@ def run_study(
         store.meta["machine"] = machine()
         store.meta["versions"] = versions()
         keys = tuple(cell.key for cell in cells)
-        store.meta["keys"] = keys
+        store.meta["keys"] = keys[: len(originals)]
+        store.meta["remedied"] = keys[len(originals) :]
         for cell in cells:
             store.begin(cell.key, cell.seed, cell.fields)
-        foresee(cells, store, jobs, predicting)
+        foresee(originals, store, jobs, predicting)
         ended = {run.key for run in store.runs(keys) if run.status in _ENDED}
         pending = [cell for cell in cells if cell.key not in ended]
         watch = _Watch(store, keys, progress)
@@ -204,7 +208,8 @@ def do(custom: Sequence[Activation], piece: Piece, path: Path, jobs: int) -> Non
 
 def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], None]) -> None:
     """Train one cell into the store, from its last snapshot where there is one."""
-    from evenflow.study.engines.torch import Stopwatch, train
+    from evenflow.study.engines.moment import Stopwatch
+    from evenflow.study.engines.torch import train
 
     data = _load(cell.data)
     stopwatch = Stopwatch()
