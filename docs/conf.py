@@ -8,7 +8,9 @@ from pathlib import Path
 import plotly
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # rule_figures draws the figures of the rules, mathml writes formulas
+sys.path.insert(
+    0, str(HERE)
+)  # extensions of ours: figures of the rules, tables of remedies and claims, formulas
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 # The guide's code runs in a kernel of its own per page: with our helpers, one thread, and the errors of Jupyter only.
@@ -20,7 +22,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 project = "Evenflow"
 author = "The Evenflow authors"
 release = installed_version("evenflow")
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "rule_figures", "mathml"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "rule_figures",
+    "remedy_tables",
+    "claims_page",
+    "mathml",
+]
 exclude_patterns = ["_build", "kernels"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3

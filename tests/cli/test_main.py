@@ -109,3 +109,24 @@ def test_a_store_without_a_study_cannot_be_reported(
         pass
     assert code_of("report", str(tmp_path / "s.sqlite")) == 2
     assert "holds no study" in capsys.readouterr().err
+
+
+def test_a_study_with_remedies_says_its_plan_and_ends_with_what_they_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'seeds = 2\nremedies = ["add_normalisation:batch", "lower_dropout"]\n[network]\ndepth = 2\nwidth = 4\n'
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'{text}[data]\nname = "digits"\n[training]\nsteps = 2\n[grid]\nactivation = ["relu", "tanh"]\n'
+    )
+    assert code_of("study", str(path), "--out", str(tmp_path / "out"), "--jobs", "1") == 0
+    captured = capsys.readouterr()
+    assert "study: 4 networks (2 × activation, 2 seeds), 2 steps each" in captured.err
+    assert "remedies: 2 of 4 can be carried out, 4 networks more; 8 trainings in all" in captured.err
+    assert "add_normalisation:" in captured.out
+    assert "lower_dropout (its dropout is 0 already)" in " ".join(captured.out.split())
+    path.write_text('remedies = ["add_normalization"]\n')
+    assert code_of("study", str(path)) == 2
+    assert 'mine.toml: remedies: "add_normalization" is not known; did you mean "add_normalisation"?' in (
+        capsys.readouterr().err
+    )

@@ -118,19 +118,36 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """What became of the accuracy: "helps", "harms", "no effect" or "unclear"; "" without two seeds.
+        """What became of the accuracy, as `verdict` has it."""
+        return verdict(self.gain, self.adjusted_p_value)
 
-        No effect: the whole interval of the gain lies within two points. Help or harm: the gain is beyond chance.
-        """
-        if math.isnan(self.gain.low):
-            return ""
-        if max(abs(self.gain.low), abs(self.gain.high)) <= SAME:
-            return "no effect"
-        if self.adjusted_p_value < LEVEL and self.gain.low > 0:
-            return "helps"
-        if self.adjusted_p_value < LEVEL and self.gain.high < 0:
-            return "harms"
-        return "unclear"
+
+def verdict(gain: Difference, adjusted_p_value: float) -> str:
+    """What a gain in accuracy amounts to: "helps", "harms", "no effect" or "unclear"; "" without two seeds.
+
+    No effect: its whole interval lies within two points. Help or harm: it is beyond chance.
+    """
+    if math.isnan(gain.low):
+        return ""
+    if max(abs(gain.low), abs(gain.high)) <= SAME:
+        return "no effect"
+    if adjusted_p_value < LEVEL and gain.low > 0:
+        return "helps"
+    if adjusted_p_value < LEVEL and gain.high < 0:
+        return "harms"
+    return "unclear"
+
+
+def has_come(sign: str, before: float, after: float) -> bool | None:
+    """Whether a promised sign, a key of `SIGN_WORDS`, has come; None where it was not measured afterwards.
+
+    >>> has_come("gradient_ratio", 9.0, 0.8), has_come("dead_units", 1.0, 0.6)
+    (True, False)
+    """
+    if math.isnan(after):
+        return None
+    near = sign == "gradient_ratio" and after <= _DECADE
+    return near or after <= _HALF * before
 
 
 def effects(table: Table, study: Study) -> tuple[Effect, ...]:
@@ -216,8 +233,5 @@ def _sign(
         read, wrong = _SIGNS[sign]
         was, now = (mean_interval(map(read, some)).mean for some in (first, second))
         if was > wrong:
-            if math.isnan(now):
-                return sign, was, now, None
-            near = sign == "gradient_ratio" and now <= _DECADE
-            return sign, was, now, near or now <= _HALF * was
+            return sign, was, now, has_come(sign, was, now)
     return "", math.nan, math.nan, None
