@@ -48,6 +48,9 @@ _SHORT = {
 }
 """Remedies in a few words, for the heads of the wide table."""
 
+_BESIDE = 5
+"""Remedies in one table, which is then no wider than a page."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -117,6 +120,11 @@ def _signed(value: float) -> str:
     return f"+{text}" if value > 0 and text.strip("0.") else text
 
 
+def _whole(text: str) -> str:
+    """Text that is not broken into lines."""
+    return text.replace(" ", "\u00a0")
+
+
 def _interval(gain: Difference) -> str:
     return f"{_signed(gain.mean)} ({_signed(max(gain.low, -1.0))} to {_signed(min(gain.high, 1.0))})"
 
@@ -129,15 +137,16 @@ def table(rows: Sequence[Row], titles: dict[str, str], name: str) -> Iterator[st
     yield ""
     yield " ".join(summary(mine, titles))
     yield ""
-    yield "| fault | as it is | with it | gain (95 % interval) | log₁₀ first/last | promised sign | effect |"
-    yield "|---|---:|---:|---:|---:|---|---|"
+    yield "| fault | effect | as it is | with it | gain (95 % interval) | log₁₀ first/last | promised sign |"
+    yield "|---|---|---:|---:|---:|---:|---|"
     for row in tried:
         assert row.gain is not None
         sign = {True: "seen", False: "not seen", None: MISSING}[row.seen]
         effect = f"**{row.verdict}**" if row.verdict in ("helps", "harms") else row.verdict
         yield (
-            f"| {titles[row.fault]} | {decimal(row.before)} | {decimal(row.after)} | {_interval(row.gain)} | "
-            f"{decimal(row.ratio_before, 1)} → {decimal(row.ratio_after, 1)} | {sign} | {effect} |"
+            f"| {_whole(titles[row.fault])} | {_whole(effect)} | {decimal(row.before)} | {decimal(row.after)} | "
+            f"{_whole(_interval(row.gain))} | "
+            f"{_whole(f'{decimal(row.ratio_before, 1)} → {decimal(row.ratio_after, 1)}')} | {_whole(sign)} |"
         )
     yield ""
 
@@ -168,13 +177,14 @@ def matrix(rows: Sequence[Row], titles: dict[str, str], faults: Sequence[str]) -
     """Fault × remedy, the mean gain in every cell: bold beyond chance, in brackets where that is unclear."""
     names = list(dict.fromkeys(row.remedy for row in rows if row.fault in faults and row.gain is not None))
     found = {(row.fault, row.remedy): row for row in rows}
-    yield f"| fault | as it is | {' | '.join(_SHORT[name] for name in names)} |"
-    yield f"|---|---:|{'---:|' * len(names)}"
-    for fault in faults:
-        before = next(row.before for row in rows if row.fault == fault and row.gain is not None)
-        cells = " | ".join(_cell(found[fault, name]) for name in names)
-        yield f"| {titles[fault]} | {decimal(before)} | {cells} |"
-    yield ""
+    for some in (names[at : at + _BESIDE] for at in range(0, len(names), _BESIDE)):
+        yield f"| fault | as it is | {' | '.join(_SHORT[name] for name in some)} |"
+        yield f"|---|---:|{'---:|' * len(some)}"
+        for fault in faults:
+            before = next(row.before for row in rows if row.fault == fault and row.gain is not None)
+            cells = " | ".join(_cell(found[fault, name]) for name in some)
+            yield f"| {_whole(titles[fault])} | {decimal(before)} | {cells} |"
+        yield ""
 
 
 def _cell(row: Row) -> str:

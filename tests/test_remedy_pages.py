@@ -81,7 +81,7 @@ def test_other_figures_give_another_verdict(gain: float, verdict: str) -> None:
     )
     assert row.verdict == verdict
     text = "\n".join(TABLES.table([row], DATA["titles"], row.remedy))
-    assert f"**{verdict}**" in text or (verdict == "no effect" and "| no effect |" in text)
+    assert f"**{verdict}**" in text or (verdict == "no effect" and "| no\u00a0effect |" in text)
     assert ("helps with none" in text) == (verdict != "helps")
 
 
