@@ -66,7 +66,7 @@ def test_ten_steps_in_float32(name, norm, residual, optimiser) -> None:
     assert found < max(FLOAT32, 3 * rounding_of_torch(which))
 
 
-@pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), quick(COVERING, 9))
+@pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), quick(COVERING, 20))
 def test_a_hundred_steps_in_float64(name, norm, residual, optimiser) -> None:
     which = combination(name, norm, residual, optimiser, steps=100, every=50)
     assert distance(which, figures(by_jax([which], np.float64)[0]), by_torch(which, torch.float64)) < FLOAT64
