@@ -106,13 +106,12 @@ def test_networks_of_a_group_have_their_own_seeds_rates_draws_scales_and_bounds(
         assert distance(which, figures(found), by_torch(which)) < FLOAT32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [
         {"depth": 4, "width": (16, 8, 8, 8), "activation": ("relu", "sigmoid"), "clip": "value:0.001"},
-        pytest.param(
-            {"depth": 1, "activation": "leaky_relu:0.2", "clip": "norm:0.01"}, marks=pytest.mark.slow
-        ),
+        {"depth": 1, "activation": "leaky_relu:0.2", "clip": "norm:0.01"},
     ],
 )
 def test_shapes_and_clipping(network: dict) -> None:
