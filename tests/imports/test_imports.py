@@ -29,6 +29,7 @@ def loaded_after(code: str) -> set[str]:
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['study', '--show'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['watch', '--help'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['diagnose', '--help'])\nexcept SystemExit:\n    pass",
+        "import evenflow.cli\ntry:\n    evenflow.cli.main(['claims'])\nexcept SystemExit:\n    pass",
         "import evenflow.cli\ntry:\n    evenflow.cli.main(['rules'])\nexcept SystemExit:\n    pass",
         "import evenflow; evenflow.diagnose(evenflow.Table.from_rows([evenflow.record.Run('a')], [])).to_html()",
     ],

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 
 import evenflow
 from evenflow.cli.activations import activations
+from evenflow.cli.claims import claims
 from evenflow.cli.diagnose import diagnose
 from evenflow.cli.doctor import doctor
 from evenflow.cli.fix import fix
@@ -38,6 +39,7 @@ app.command(watch, help_epilogue="")
 app.command(doctor, help_epilogue="")
 app.command(fix, help_epilogue="")
 app.command(diagnose, help_epilogue="")
+app.command(claims)
 app.command(rules, help_epilogue="Example: `evenflow rules vanishing_gradient` explains this one.")
 
 
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"evenflow: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        kept = "; everything recorded is kept, the same command goes on" if arguments[:1] == ["study"] else ""
+        goes_on = arguments[:1] == ["study"] or arguments[:2] == ["claims", "run"]
+        kept = "; everything recorded is kept, the same command goes on" if goes_on else ""
         print(f"evenflow: stopped{kept}", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted

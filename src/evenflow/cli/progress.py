@@ -72,9 +72,19 @@ class StudyProgress:
 @contextmanager
 def drawing(total: int) -> Iterator[Callable[[int], None]]:
     """Show how many networks were drawn; gives the callback for `draw`."""
+    with counting(total, "networks drawn", every_tenth=False) as told:
+        yield lambda done: told(done, total)
+
+
+@contextmanager
+def counting(total: int, what: str, every_tenth: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of `total` are done; gives the callback that is told how many of how many.
+
+    Where there is no terminal: a line every tenth, or nothing.
+    """
     console = Console(stderr=True, highlight=False)
     bars = Progress(
-        TextColumn("{task.completed:.0f} of {task.total:.0f} networks drawn"),
+        TextColumn(f"{{task.completed:.0f}} of {{task.total:.0f}} {what}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeRemainingColumn(),
@@ -83,9 +93,17 @@ def drawing(total: int) -> Iterator[Callable[[int], None]]:
         disable=not console.is_terminal,
         transient=True,  # the table that follows says how many they were
     )
-    task = bars.add_task("", total=total)
+    task, tenths = bars.add_task("", total=total), 0
+
+    def told(done: int, of: int) -> None:
+        nonlocal tenths
+        bars.update(task, completed=done, total=of)
+        if every_tenth and not console.is_terminal and of and int(10 * done / of) > tenths:
+            tenths = int(10 * done / of)
+            console.print(f"{done} of {of} {what}")
+
     with bars:
-        yield lambda done: bars.update(task, completed=done)
+        yield told
 
 
 def _share(run: Run) -> float:

@@ -1,0 +1,1 @@
+"""What several claims take their experiments from: fresh networks, trainings, timing."""
