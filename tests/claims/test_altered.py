@@ -15,16 +15,16 @@ ALTERED = {
     "small_weight_chain": ({"lost": "relu"}, "wrong"),
     "unit_stays_dead": ({"function": "leaky_relu"}, "wrong"),
     "half_are_zero": ({"function": "leaky_relu"}, "wrong"),
-    "networks_with_dead_units": ({"function": "leaky_relu"}, "wrong"),
+    "networks_with_dead_units": ({"function": "leaky_relu"}, "not decided"),  # none of 16 may be one of 20
     "inputs_use_other_units": ({"function": "sigmoid"}, "wrong"),
     "elu_centres": ({"centred": "relu", "other": "elu"}, "wrong"),
     "relu_explodes": ({"function": "tanh"}, "wrong"),
     "he_prevents_explosion": ({"initialisation": "normal:1"}, "wrong"),
     "alternating_vanishes": ({"turns": ("relu", "relu")}, "holds under conditions"),
-    "batch_norm_stable": ({"normalisation": "layer"}, "holds"),
+    "batch_norm_stable": ({"function": "identity"}, "holds"),
     "residual_connections": ({"residual": "none"}, "wrong"),
-    "slope_at_zero": ({"slopes": (0.0, 0.0, 0.0)}, "holds"),
-    "tanh_saturates": ({"terms": ("normal:1", "normal:1")}, "holds"),
+    "slope_at_zero": ({"slopes": (0.5, 0.5, 1.0)}, "holds"),
+    "tanh_saturates": ({"terms": ("normal:1", "normal:2")}, "holds"),
 }
 SLOW = (
     "networks_with_dead_units",

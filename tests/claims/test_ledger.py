@@ -66,7 +66,7 @@ def test_the_page_says_the_verdict_of_the_judge_and_what_it_rests_on() -> None:
         "| **holds under conditions** | [All about toy.](#toy) |",
         "1 result: `evenflow claims run --seed 0` on 2026-01-02; a processor, 2 cores, a system; torch 2.0.",
         "**Verdict: holds under conditions.**",
-        "It holds in one place. It does not in another place.",
+        "It holds: in one place. It does not: in another place.",
         "- ✓ it is there\n  - the first: 2.00",
         "- ✗ in another place",
         "- ✓ beyond its core: it is large",

@@ -86,14 +86,22 @@ def test_json_has_the_verdict_the_statements_and_every_figure(run):
         (("clipping_lift",), 'claim "clipping_lift" is not known; did you mean "clipping_lifts"?'),
         (("run", "--seed", "-1"), "--seed -1: it is 0 or above"),
         (("run", "--jobs", "0"), "--jobs 0: at least 1 process is needed"),
-        (("run", "--store", "."), "cannot be read"),
+        (("run", "clipping_lifts", "--store", "nonsense"), "nonsense holds no results of claims"),
+        (("--store", "nonsense"), "nonsense holds no results of claims"),
     ],
 )
-def test_wrong_use_is_one_line_and_code_2(run, arguments, message):
+def test_wrong_use_is_one_line_and_code_2(run, arguments, message, tmp_path):
+    (tmp_path / "nonsense").write_text("nonsense")
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert message in " ".join(err.split())
     assert err.startswith("evenflow: ")
+
+
+def test_results_can_be_kept_in_a_folder(run, tmp_path):
+    assert run("run", "clipping_lifts", "--jobs", "1", "--store", tmp_path)[0] == 0
+    assert (tmp_path / "claims.json").exists()
+    assert re.search(r"clipping_lifts +wrong\b", run("--store", tmp_path)[1])
 
 
 def test_an_interrupt_says_that_the_same_command_goes_on(run, monkeypatch):

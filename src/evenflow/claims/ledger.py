@@ -71,7 +71,7 @@ def _entries(claims: Sequence[Claim], results: Mapping[str, Result]) -> Iterator
 def _evidence(claim: Claim, result: Result) -> Iterator[str]:
     verdict = claim.judge(result.figures)
     if verdict.conditions:
-        yield f"It holds {'; '.join(verdict.conditions)}. It does not {'; '.join(verdict.exceptions)}."
+        yield f"It holds: {'; '.join(verdict.conditions)}. It does not: {'; '.join(verdict.exceptions)}."
         yield ""
     for one in verdict.statements:
         yield from _line(one)

@@ -116,8 +116,9 @@ def latest(results: Sequence[Result], claims: Mapping[str, Claim]) -> dict[str, 
 
 def _reading(figure: Figure) -> Reading:
     interval = figure.interval
-    numbers = map(written, (interval.mean, interval.low, interval.high, interval.deviation))
-    return Reading(figure.text, *numbers, interval.count, interval.missing, figure.unit)
+    numbers = (interval.mean, interval.low, interval.high, interval.deviation)
+    mean, low, high, deviation = map(written, numbers)
+    return Reading(figure.text, mean, low, high, deviation, interval.count, interval.missing, figure.unit)
 
 
 def written(value: float) -> float | str | None:

@@ -95,7 +95,7 @@ def weigh(*statements: Statement) -> Verdict:
     >>> weigh(core("it falls", False), size("by half", None)).kind
     'wrong'
     """
-    kinds = {_kind(answers) for answers in _ways([(one.role, one.holds) for one in statements])}
+    kinds: set[Kind] = {_kind(answers) for answers in _ways([(one.role, one.holds) for one in statements])}
     return Verdict(kinds.pop() if len(kinds) == 1 else "not decided", statements)
 
 

@@ -43,7 +43,7 @@ def show(name: str | None = None, /, *, store: Store = _STORE, json: Json = Fals
     name
         Name of a claim.
     store
-        The file of results.
+        The file of results, or its folder.
     json
         Print everything as JSON.
     """
@@ -54,7 +54,7 @@ def show(name: str | None = None, /, *, store: Store = _STORE, json: Json = Fals
     from evenflow.claims.textbook import CLAIMS, claims_named
 
     chosen = claims_named([] if name is None else [name])
-    results = latest(read(store), CLAIMS)
+    results = latest(read(_file(store)), CLAIMS)
     console = Console(highlight=False, markup=False)
     if json:
         _print_json(chosen, results)
@@ -99,7 +99,7 @@ def run(
     jobs
         Processes, each with one thread. Default: the cores of this machine.
     store
-        The file that results are kept in.
+        The file that results are kept in, or its folder.
     json
         Print everything as JSON.
     """
@@ -117,7 +117,7 @@ def run(
         raise SpecError(f"--seed {seed}: it is 0 or above")
     if jobs is not None and jobs < 1:
         raise SpecError(f"--jobs {jobs}: at least 1 process is needed")
-    chosen = claims_named(names)
+    chosen, store = claims_named(names), _file(store)
     with counting(len(chosen), "claims tried") as progress:
         outcome = try_claims(chosen, Settings(full, seed), store, jobs=jobs, progress=progress)
     results = {one.claim: one for one in outcome.results}
@@ -131,6 +131,10 @@ def run(
     for name, message in outcome.failed.items():
         say(f"claim {name} could not be tried: {message}")
     return 1 if outcome.failed else 0
+
+
+def _file(store: Path) -> Path:
+    return store / _STORE.name if store.is_dir() else store
 
 
 def _print_json(chosen: Sequence[Claim], results: Mapping[str, Result]) -> None:

@@ -27,11 +27,13 @@ class Start:
     Args:
         weights: log10 of the gradient norm of every weight matrix, the output layer's last.
         signals: log10 of the norm of ∂L/∂h of every hidden layer, h its linear map's outputs.
-        outputs: what the activation of every hidden layer puts out, shape (layers, samples, units).
+        arguments: h itself, shape (layers, samples, units).
+        outputs: what the activation of every hidden layer puts out, of the same shape.
     """
 
     weights: Array
     signals: Array
+    arguments: Array
     outputs: Array
 
     @property
@@ -88,13 +90,14 @@ def at_start(network: Network, seed: int, samples: int = 128, spread: float | No
     return Start(
         np.array([_size(gradient) for gradient in weights]),
         np.array([_size(outputs.grad) for outputs in linear]),
+        np.array([outputs.detach().numpy() for outputs in linear]),
         np.array([outputs.detach().numpy() for outputs in shaped]),
     )
 
 
-def first_to_last(network: Network, seeds: Sequence[int], **how: float) -> list[float]:
+def first_to_last(network: Network, seeds: Sequence[int]) -> list[float]:
     """`Start.first_to_last` of a network for every seed."""
-    return [at_start(network, seed, **how).first_to_last for seed in seeds]  # pyright: ignore[reportArgumentType]
+    return [at_start(network, seed).first_to_last for seed in seeds]
 
 
 def _caught(model: torch.nn.Module, prefix: str) -> list[torch.Tensor]:

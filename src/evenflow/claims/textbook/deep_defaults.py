@@ -42,6 +42,8 @@ def experiment(
             for name in stable
         )
         lead = [b - a for a, b in zip(others, best, strict=True)]
+        for name, accuracies in zip(stable, (others, best), strict=True):
+            figures[f"{term} {name} accuracy"] = sampled(f"{words}: accuracy of {name}", accuracies)
         figures[f"{term} lead"] = sampled(f"{words}: accuracy of {stable[1]} minus that of {stable[0]}", lead)
     return figures
 

@@ -29,9 +29,9 @@ class _Place:
 
 
 _PLACES = {
-    "shallow": _Place("3 layers with PyTorch's default weights", 3, "torch", 0.001, (5, 8)),
-    "deep": _Place("12 layers with the gain that fits each activation", 12, "gain", 0.003, (6, 8)),
-    "default": _Place("24 layers with PyTorch's default weights", 24, "torch", 0.003, (5, 8), ("elu",)),
+    "shallow": _Place("3 layers with PyTorch's default weights", 3, "torch", 0.001, (4, 8)),
+    "deep": _Place("8 layers with the gain that fits each activation", 8, "gain", 0.003, (4, 8)),
+    "default": _Place("24 layers with PyTorch's default weights", 24, "torch", 0.003, (6, 8), ("elu",)),
 }
 _SMALL = 0.05
 
@@ -39,7 +39,7 @@ _SMALL = 0.05
 def experiment(settings: Settings, base: str = "relu", others: tuple[str, ...] = _OTHERS) -> Figures:
     """Digits: accuracy of each function minus that of the base, from equal starts on equal batches."""
     steps, figures = settings.choose(180, 400), {}
-    given = dict(zip(_OTHERS, others, strict=True))
+    given: dict[str, str] = dict(zip(_OTHERS, others, strict=True))
     for key, place in _PLACES.items():
         roles = settings.choose(place.quick, _OTHERS)
         study = Study(

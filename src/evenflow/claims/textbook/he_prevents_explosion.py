@@ -9,13 +9,15 @@ from evenflow.claims.experiments.start import at_start
 from evenflow.claims.figure import Figures, computed, sampled, within
 from evenflow.claims.verdict import Verdict, case, core, weigh
 from evenflow.spec.network import Network
+from evenflow.spec.plan import Residual
 from evenflow.theory.meanfield import variance_map
 
 
 def experiment(settings: Settings, initialisation: str = "he") -> Figures:
     """Decades by which the outputs' root mean square grows over 30 layers of 64 units, and from theory a layer."""
     seeds, figures = settings.seeds(20, 60), {}
-    for residual, words in (("none", "plain network"), ("pre", "layers added to a skip connection")):
+    kinds: dict[Residual, str] = {"none": "plain network", "pre": "layers added to a skip connection"}
+    for residual, words in kinds.items():
         network = Network(
             depth=30, width=64, activation="relu", initialisation=initialisation, residual=residual
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from evenflow.claims.claim import Claim, Settings
 from evenflow.claims.experiments.trainings import cell_of, per_seed, trained
@@ -19,7 +20,7 @@ class _Setting:
     """A network and an optimiser, with a low and a high rate for it."""
 
     text: str
-    optimiser: str
+    optimiser: Literal["sgd", "adam"]
     rates: tuple[float, float]
     depth: int = 3
     width: int = 64
@@ -44,7 +45,7 @@ def experiment(settings: Settings, function: str = "relu") -> Figures:
                 depth=setting.depth, width=setting.width, activation=function, initialisation="he"
             ),
             data=Data(name="digits"),
-            training=Training(steps=steps, batch=64, optimiser=setting.optimiser),  # pyright: ignore[reportArgumentType]
+            training=Training(steps=steps, batch=64, optimiser=setting.optimiser),
             grid={"learning_rate": setting.rates},
             seeds=settings.seeds(5, 8),
             record_every=steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from evenflow.claims.claim import Claim, Settings
 from evenflow.claims.experiments.timing import ratio, ratios
@@ -15,16 +16,21 @@ _OTHERS = ("sigmoid", "tanh", "gelu")
 _PARTS = {
     "forward": "forward alone",
     "backward": "forward and backward alone",
+    "large": "forward and backward alone on 16 MiB of numbers",
     "step": "in a whole training step",
 }
 _MUCH = 1.5
 
 
 def experiment(settings: Settings, cheap: str = "relu", others: tuple[str, ...] = _OTHERS) -> Figures:
-    """Time of each function over that of the cheap one, on 1,024 × 256 numbers and in steps of 5 × 256 units."""
-    actions = {"forward": _forward, "backward": _backward, "step": _step}
+    """Time of each function over the cheap one's: on 1 MiB and on 16 MiB of numbers, and in steps of 5 × 256 units."""
+    actions = {
+        "forward": _forward,
+        "backward": partial(_backward, rows=1024),
+        "large": partial(_backward, rows=16384),
+    }
     rounds, figures = settings.choose(24, 150), {}
-    for part, make in actions.items():
+    for part, make in (actions | {"step": _step}).items():
         found = ratios({name: make(name, settings.seed) for name in (cheap, *others)}, cheap, rounds)
         for place, name in enumerate(others):
             figures[f"{_OTHERS[place]} {part}"] = ratio(f"{name}, {_PARTS[part]}", found[name])
@@ -46,13 +52,13 @@ def _forward(name: str, seed: int) -> Callable[[], object]:
     return run
 
 
-def _backward(name: str, seed: int) -> Callable[[], object]:
+def _backward(name: str, seed: int, rows: int) -> Callable[[], object]:
     import torch
 
     from evenflow.study.build import activation_module
 
-    inputs = torch.randn(1024, 256, generator=torch.Generator().manual_seed(seed)).requires_grad_()
-    module, gradient = activation_module(activation(name), 256), torch.ones(1024, 256)
+    inputs = torch.randn(rows, 256, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    module, gradient = activation_module(activation(name), 256), torch.ones(rows, 256)
 
     def run() -> None:
         torch.autograd.grad(module(inputs), inputs, gradient)

@@ -11,6 +11,7 @@ from evenflow.claims.experiments.start import at_start
 from evenflow.claims.figure import Figures, above, sampled, within
 from evenflow.claims.verdict import Verdict, case, core, weigh
 from evenflow.spec.network import Network
+from evenflow.spec.plan import Residual
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ _PLACES = {
 }
 
 
-def experiment(settings: Settings, residual: str = "pre") -> Figures:
+def experiment(settings: Settings, residual: Residual = "pre") -> Figures:
     """Digits, 50 layers of 64 units: decades by which ∂L/∂h of the first layer differs from that of the last."""
     seeds, figures = settings.seeds(4, 20), {}
     for key, place in _PLACES.items():
@@ -39,13 +40,13 @@ def experiment(settings: Settings, residual: str = "pre") -> Figures:
             width=64,
             activation=place.activation,
             initialisation=place.initialisation,
-            residual=residual,  # pyright: ignore[reportArgumentType]
+            residual=residual,
             residual_scale=place.scale if residual != "none" else 1.0,
         )
         figures[key] = sampled(f"{place.text}", _arriving(network, seeds), "decades")
     plain = Network(depth=_DEPTH, width=64, activation="relu")
     lost = _arriving(plain, seeds)
-    kept = _arriving(Network(depth=_DEPTH, width=64, activation="relu", residual=residual), seeds)  # pyright: ignore[reportArgumentType]
+    kept = _arriving(Network(depth=_DEPTH, width=64, activation="relu", residual=residual), seeds)
     figures["more"] = sampled(
         "ReLU, PyTorch's default: with skips minus without",
         [b - a for a, b in zip(lost, kept, strict=True)],

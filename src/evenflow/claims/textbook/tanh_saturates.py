@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from evenflow.claims.claim import Claim, Settings
 from evenflow.claims.experiments.start import at_start
 from evenflow.claims.experiments.trainings import cell_of, per_seed, trained
@@ -45,12 +47,8 @@ def experiment(
 
 
 def _saturated(name: str, network: Network, seed: int) -> float:
-    """From z = artanh of the outputs, where f is tanh; for others from the study's own reading of their slopes."""
-    import numpy as np
-
-    outputs = at_start(network, seed).outputs
-    slopes = 1 - outputs**2 if name == "tanh" else np.abs(activation(name).derivative(outputs))
-    return float((slopes < 0.01 * properties(name).max_slope).mean())
+    slopes = activation(name).derivative(at_start(network, seed).arguments)
+    return float((np.abs(slopes) < 0.01 * properties(name).max_slope).mean())
 
 
 def judge(figures: Figures) -> Verdict:

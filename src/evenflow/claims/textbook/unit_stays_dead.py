@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from evenflow.claims.claim import Claim, Settings
@@ -21,7 +23,7 @@ def experiment(settings: Settings, function: str = "relu", bias: float = -10.0) 
     inputs = torch.from_numpy(np.random.default_rng(settings.seed).random((256, 2), dtype=np.float32))
     steps = settings.choose(300, 5000)
 
-    def trained(optimiser: type[torch.optim.Optimizer], **how: float) -> tuple[float, float, float]:
+    def trained(optimiser: Callable[..., torch.optim.Optimizer], **how: float) -> tuple[float, float, float]:
         """Largest entry of the first gradient, largest change of a parameter, largest z in [0, 1]² afterwards."""
         unit = torch.nn.Linear(2, 1)
         with torch.no_grad():
