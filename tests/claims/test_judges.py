@@ -24,7 +24,11 @@ OPPOSITES: dict[str, dict[str, float]] = {
     "half_are_zero": {"first": 0.5, "twentieth": 0.5, "slow": 0.5, "fast": 0.5},
     "inputs_use_other_units": {f"{term} {layer}": 0.9 for term in ("he", "torch") for layer in (1, 5, 20)},
     "zeros_are_fast": {"dense": 0.5, "sparse": 0.5, "sparse most": 0.5},
-    "relu_is_cheap": {f"{name} step": 2.0 for name in ("sigmoid", "tanh", "gelu")},
+    "relu_is_cheap": {
+        f"{name} {part}": 2.0
+        for name in ("sigmoid", "tanh", "gelu")
+        for part in ("forward", "backward", "large", "step")
+    },
     "slope_at_zero": {"zero 0.5": 0.0, "zero 1": 0.0},
     "uncentred_outputs": {"slow": 0.9},
     "elu_centres": {"trained": 0.1},
@@ -125,7 +129,7 @@ def test_an_unknown_name_is_an_error_that_suggests_one() -> None:
     with pytest.raises(SpecError) as caught:
         claims_named(["half_are_zeros"])
     assert str(caught.value) == (
-        'claim "half_are_zeros" is not known; did you mean "half_are_zero"? '
+        'claim "half_are_zeros" is not known; did you mean "half_are_zero"?; '
         f"'evenflow claims' lists all {len(CLAIMS)}"
     )
 

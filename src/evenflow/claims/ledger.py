@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from evenflow.claims.claim import Claim
 from evenflow.claims.results import Result
 from evenflow.claims.verdict import Statement
-from evenflow.wording import listed, plural
+from evenflow.wording import capitalised, listed, plural
 
 _ANSWERS = {"yes": "✓", "no": "✗", "open": "?"}
 
@@ -54,7 +54,9 @@ def _origin(result: Result) -> str:
 def _entries(claims: Sequence[Claim], results: Mapping[str, Result]) -> Iterator[str]:
     for claim in claims:
         yield f"({claim.name})="
-        yield f"## {claim.sentence}"
+        yield f"## {capitalised(claim.name.replace('_', ' '))}"
+        yield ""
+        yield f"> {claim.sentence}"
         yield ""
         yield f"`{claim.name}`. Read in {claim.source}. It would be true if: {_lowered(claim.true_if)}"
         yield f"It would be false if: {_lowered(claim.false_if)}"

@@ -59,7 +59,9 @@ def verdicts(claims: Sequence[Claim], results: Mapping[str, Result]) -> Table:
             continue
         verdict = claim.judge(results[claim.name].figures)
         kinds[str(verdict)] += 1
-        lines = Text("\n").join([_coloured(verdict), *map(statement_line, verdict.statements)])
+        lines = Text("\n").join(
+            [_coloured(verdict), Text(claim.sentence), *map(statement_line, verdict.statements)]
+        )
         table.add_row(claim.name, lines)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     table.caption = (

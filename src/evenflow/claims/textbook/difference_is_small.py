@@ -31,7 +31,7 @@ class _Place:
 _PLACES = {
     "shallow": _Place("3 layers with PyTorch's default weights", 3, "torch", 0.001, (4, 8)),
     "deep": _Place("8 layers with the gain that fits each activation", 8, "gain", 0.003, (4, 8)),
-    "default": _Place("24 layers with PyTorch's default weights", 24, "torch", 0.003, (6, 8), ("elu",)),
+    "default": _Place("24 layers with PyTorch's default weights", 24, "torch", 0.005, (6, 8), ("elu",)),
 }
 _SMALL = 0.05
 

@@ -30,7 +30,7 @@ def experiment(
             data=Data(name="digits", imbalance=_TIMES),
             training=Training(steps=steps, batch=64),
             grid={"initialisation": (term,)},
-            seeds=settings.seeds(3, 8),
+            seeds=settings.seeds(4, 8),
             record_every=steps,
         )
         table = recorded(study)
