@@ -43,7 +43,7 @@ OPPOSITES: dict[str, dict[str, float]] = {
     },
     "tanh_saturates": {"torch start": 0.5},
     "alternating_vanishes": {"he": 0.0},
-    "difference_is_small": {"default elu": 0.0},
+    "difference_is_small": {"fast prelu": 0.0, "default elu": 0.0},
     "batch_norm_stable": {"20": 0.0, "50": 0.0, "100": 0.0},
     "residual_connections": {"more": 0.0},
     "gates_in_time": {"GRU five": 0.5, "LSTM five": 0.5, "LSTM closed": 0.5},

@@ -31,6 +31,9 @@ class _Place:
 _PLACES = {
     "shallow": _Place("3 layers with PyTorch's default weights", 3, "torch", 0.001, (4, 8)),
     "deep": _Place("8 layers with the gain that fits each activation", 8, "gain", 0.003, (4, 8)),
+    "fast": _Place(
+        "5 layers, Adam at 0.05, fifty times its usual rate", 5, "torch", 0.05, (10, 12), ("prelu",)
+    ),
     "default": _Place("24 layers with PyTorch's default weights", 24, "torch", 0.005, (6, 8), ("elu",)),
 }
 _SMALL = 0.05
@@ -63,7 +66,10 @@ def experiment(settings: Settings, base: str = "relu", others: tuple[str, ...] =
 
 def judge(figures: Figures) -> Verdict:
     """Small: within five points of accuracy, for every one of them that was tried."""
-    return weigh(*(_in(key, place, figures) for key, place in _PLACES.items()))
+    tried = {
+        key: place for key, place in _PLACES.items() if any(name.startswith(f"{key} ") for name in figures)
+    }
+    return weigh(*(_in(key, place, figures) for key, place in tried.items()))
 
 
 def _in(key: str, place: _Place, figures: Figures) -> Statement:
