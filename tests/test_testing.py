@@ -44,7 +44,7 @@ def test_a_fault_fails_with_the_finding_as_its_message():
 
 def test_a_trial_too_short_to_judge_is_not_passed_in_silence():
     with pytest.raises(
-        AssertionError, match=r"^only 8 of 15 rules could be judged in 3 steps, .* such as steps=100$"
+        AssertionError, match=r"^only 9 of 16 rules could be judged in 3 steps, .* such as steps=100$"
     ):
         assert_healthy(*training(), steps=3)
 

@@ -29,6 +29,7 @@ FORMS = 8
 BEYOND = {
     "look_at_the_data": "what is in the data, and whether inputs have to do with targets, is for you to see",
     "mend_the_cause": "it is no change of its own: what holds the loss up is another finding's matter",
+    "zero_gradients": "it is a line of the loop that trains, which no copy of model and optimiser holds",
 }
 """What rules name and no tool can carry out, with the reason."""
 LATER = (
