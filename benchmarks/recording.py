@@ -20,7 +20,8 @@ from evenflow.spec.training import Training
 from evenflow.study.build import build
 from evenflow.study.data import DataSet, load
 from evenflow.study.draws import batch_indices
-from evenflow.study.engines.torch import Stopwatch, make_optimiser, train
+from evenflow.study.engines.moment import Stopwatch
+from evenflow.study.engines.torch import make_optimiser, train
 
 STEPS, ROUNDS = 60, 7
 

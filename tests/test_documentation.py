@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evenflow.spec.files import study_from_text
-from evenflow.spec.study import GRID_KEYS
+from evenflow.spec.specification import GRID_KEYS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

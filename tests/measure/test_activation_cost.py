@@ -43,15 +43,15 @@ class Learning(torch.autograd.Function):
     """A slope whose own gradient takes long."""
 
     @staticmethod
-    def forward(context, z, slope):
-        context.save_for_backward(slope)
+    def forward(ctx, z, slope):
+        ctx.save_for_backward(slope)
         return z * slope
 
     @staticmethod
-    def backward(context, *gradients):
-        if context.needs_input_grad[1]:
+    def backward(ctx, *gradients):
+        if ctx.needs_input_grad[1]:
             time.sleep(0.003)
-        (slope,) = context.saved_tensors
+        (slope,) = ctx.saved_tensors
         return gradients[0] * slope, gradients[0].sum()[None]
 
 

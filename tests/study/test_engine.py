@@ -15,7 +15,8 @@ from evenflow.spec.study import Cell
 from evenflow.study.build import build
 from evenflow.study.data import load
 from evenflow.study.draws import batch_indices
-from evenflow.study.engines.torch import Moment, Stopwatch, train
+from evenflow.study.engines.moment import Moment, Stopwatch
+from evenflow.study.engines.torch import train
 
 DIGITS = Data(name="digits")
 

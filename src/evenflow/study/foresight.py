@@ -21,7 +21,8 @@ from evenflow.spec.activation import Activation, activation
 from evenflow.spec.content import content_hash
 from evenflow.spec.data import Data
 from evenflow.spec.network import Network
-from evenflow.spec.study import GRID_KEYS, Cell
+from evenflow.spec.specification import GRID_KEYS
+from evenflow.spec.study import Cell
 from evenflow.study.forecast import predict
 from evenflow.study.machine import versions
 from evenflow.study.pool import side_by_side

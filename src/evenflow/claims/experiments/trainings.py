@@ -26,7 +26,8 @@ def trained(study: Study, target_accuracy: float = 0.9) -> Summary:
 def recorded(study: Study) -> Table:
     """Train every cell of a study here and now; the table of all that was recorded."""
     from evenflow.study.data import load
-    from evenflow.study.engines.torch import Stopwatch, train
+    from evenflow.study.engines.moment import Stopwatch
+    from evenflow.study.engines.torch import train
     from evenflow.study.flops import flops_per_step
 
     runs: list[Run] = []
