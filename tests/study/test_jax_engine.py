@@ -14,6 +14,7 @@ from evenflow.study.engines.compiled.state import fresh, sites
 from evenflow.study.engines.readings import parameter_sites
 
 FLOAT32, FLOAT64 = 1e-5, 1e-5
+ROUNDING = 10.0  # times the rounding of one pair of trainings, which is itself one draw
 OPTIMISERS = {
     "sgd": {"optimiser": "sgd", "learning_rate": 0.01, "weight_decay": 0.01},
     "momentum": {"optimiser": "momentum", "learning_rate": 0.01, "momentum": 0.8},
@@ -63,7 +64,7 @@ def rounding_of_torch(which) -> float:
 def test_ten_steps_in_float32(name, norm, residual, optimiser) -> None:
     which = combination(name, norm, residual, optimiser)
     found = distance(which, figures(by_jax([which])[0]), by_torch(which))
-    assert found < max(FLOAT32, 3 * rounding_of_torch(which))
+    assert found < max(FLOAT32, ROUNDING * rounding_of_torch(which))
 
 
 @pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), quick(COVERING, 20))
@@ -82,7 +83,7 @@ def test_every_combination(norm, residual, optimiser) -> None:
     for name in CATALOGUE:
         which = combination(name, norm, residual, optimiser)
         found = distance(which, figures(by_jax([which])[0]), by_torch(which))
-        assert found < max(FLOAT32, 3 * rounding_of_torch(which)), name
+        assert found < max(FLOAT32, ROUNDING * rounding_of_torch(which)), name
         which = combination(name, norm, residual, optimiser, steps=100, every=50)
         found = distance(which, figures(by_jax([which], np.float64)[0]), by_torch(which, torch.float64))
         assert found < FLOAT64, name
