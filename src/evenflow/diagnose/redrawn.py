@@ -20,24 +20,35 @@ REMEDY = "reinitialise"
 
 
 def drawn_anew(case: Case) -> Comparison | None:
-    """The twin whose weights are drawn as theory asks, beside the training; None where it has nothing to say.
-
-    That a twin is no better clears the weights where one of the two has learned, or the training has learned something
-    and is clearly ahead. Where both have failed, as in a problem that takes longer than the trial to begin with, or
-    by a second fault, nothing is known of the weights.
-    """
+    """The twin whose weights are drawn as theory asks, beside the training; None where it has nothing to say."""
     try:
         curve = learning(case)
         start, learned = curve.reference, curve.learned
     except MissingError:
         start, learned = math.nan, math.nan
-    twin = best(case.setting, "weights", start)
-    if twin is None or twin.clear or learned >= POOR or share_learned(twin, start) >= POOR:
+    return telling(case, "weights", start, learned)
+
+
+def telling(case: Case, change: str, start: float, learned: float) -> Comparison | None:
+    """The best twin with a change, beside the training; None where it has nothing to say.
+
+    That a twin is no better clears what it changed where one of the two has learned, or the training has learned
+    something and is clearly ahead. Where both have failed, as in a problem that takes longer than the trial to begin
+    with, or by a second fault, nothing is known.
+
+    Args:
+        case: that is judged.
+        change: of the twins.
+        start: the loss at which learning begins.
+        learned: share of what can be learned that the training did.
+    """
+    twin = best(case.setting, change, start)
+    if twin is None or twin.clear or learned >= POOR or _learned(twin, start) >= POOR:
         return twin
     return twin if twin.points <= -CLEARLY and learned >= STUCK else None
 
 
-def share_learned(twin: Comparison, start: float) -> float:
+def _learned(twin: Comparison, start: float) -> float:
     """Of what can be learned, the share that a twin did: by its score, by its loss where it has none."""
     skill = skill_of(twin.trial)
     return (start - twin.loss) / start if math.isnan(skill) and start > 0.0 else skill

@@ -11,9 +11,9 @@ from dataclasses import replace
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import learning
-from evenflow.diagnose.outcome import POOR, STUCK, Outcome
-from evenflow.diagnose.redrawn import share_learned
-from evenflow.diagnose.twins import CLEARLY, Comparison, best
+from evenflow.diagnose.outcome import Outcome
+from evenflow.diagnose.redrawn import telling
+from evenflow.diagnose.twins import Comparison
 
 
 def unit_sized(case: Case, result: Outcome) -> Comparison | None:
@@ -22,10 +22,7 @@ def unit_sized(case: Case, result: Outcome) -> Comparison | None:
         start = learning(case).reference
     except MissingError:
         start = result.start
-    twin = best(case.setting, "signals", start)
-    if twin is None or twin.clear or result.learned >= POOR or share_learned(twin, start) >= POOR:
-        return twin
-    return twin if twin.points <= -CLEARLY and result.learned >= STUCK else None
+    return telling(case, "signals", start, result.learned)
 
 
 def with_unit_sizes(verdict: Verdict | None, twin: Comparison | None) -> Verdict | None:
