@@ -225,7 +225,7 @@ def _where(intervals: Sequence[tuple[float, float]]) -> str:
         elif high == math.inf:
             words.append(f"z above {say(low)}")
         else:
-            words.append(f"z from {say(low)} to {say(high)}")
+            words.append(f"z = {say(low)}" if say(low) == say(high) else f"z from {say(low)} to {say(high)}")
     return ", ".join(words) or "nowhere"
 
 
