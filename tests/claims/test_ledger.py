@@ -60,7 +60,7 @@ def test_the_page_says_the_verdict_of_the_judge_and_what_it_rests_on() -> None:
     claim = toy()
     page = ledger([claim], {"toy": result(claim, first=2.0, second=3.0)})
     for line in (
-        "Of 1 claim: 1 holds under conditions.",
+        "1 claim; the verdicts are *holds under conditions* 1 time.",
         "| **holds under conditions** | [All about toy.](#toy) |",
         "1 result: `evenflow claims run --seed 0` on 2026-01-02; a processor, 2 cores, a system; torch 2.0.",
         "**Verdict: holds under conditions.**",

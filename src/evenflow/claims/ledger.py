@@ -23,7 +23,8 @@ def ledger(claims: Sequence[Claim], results: Mapping[str, Result]) -> str:
 def _summary(claims: Sequence[Claim], results: Mapping[str, Result]) -> Iterator[str]:
     verdicts = {claim.name: _verdict(claim, results) for claim in claims}
     counts = Counter(verdicts.values())
-    yield f"Of {plural(len(claims), 'claim')}: {listed([f'{count} {kind}' for kind, count in counts.most_common()])}."
+    times = listed([f"*{kind}* {plural(count, 'time')}" for kind, count in counts.most_common()])
+    yield f"{plural(len(claims), 'claim')}; the verdicts are {times}."
     yield ""
     yield "| verdict | claim |"
     yield "|---|---|"
@@ -73,7 +74,11 @@ def _entries(claims: Sequence[Claim], results: Mapping[str, Result]) -> Iterator
 def _evidence(claim: Claim, result: Result) -> Iterator[str]:
     verdict = claim.judge(result.figures)
     if verdict.conditions:
-        yield f"It holds: {'; '.join(verdict.conditions)}. It does not: {'; '.join(verdict.exceptions)}."
+        open_cases = [one.text for one in verdict.statements if one.role == "case" and one.holds is None]
+        undecided = f" Not decided: {'; '.join(open_cases)}." if open_cases else ""
+        yield (
+            f"It holds: {'; '.join(verdict.conditions)}. It does not: {'; '.join(verdict.exceptions)}.{undecided}"
+        )
         yield ""
     for one in verdict.statements:
         yield from _line(one)
