@@ -9,6 +9,7 @@ import numpy as np
 
 from evenflow.claims.figure import Figure
 from evenflow.compare.intervals import Interval, mean_interval
+from evenflow.spec.network import Network
 
 
 def ratios(
@@ -40,6 +41,25 @@ def ratios(
         cut = len(logs) // 10
         found[name] = exponential(mean_interval(logs[cut : len(logs) - cut].tolist()))
     return found
+
+
+def training_step(network: Network, rows: int, seed: int) -> Callable[[], object]:
+    """A step of Adam on `rows` samples of 64 features and 10 classes, to be timed."""
+    import torch
+
+    from evenflow.study.build import build
+
+    draws = torch.Generator().manual_seed(seed)
+    inputs, labels = torch.randn(rows, 64, generator=draws), torch.randint(10, (rows,), generator=draws)
+    model = build(network, 64, 10, seed)
+    optimiser = torch.optim.Adam(model.parameters())
+
+    def run() -> None:
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+
+    return run
 
 
 def ratio(text: str, interval: Interval) -> Figure:

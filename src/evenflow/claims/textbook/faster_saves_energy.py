@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from evenflow.claims.claim import Claim, Settings
-from evenflow.claims.experiments.timing import exponential, ratio, ratios
+from evenflow.claims.experiments.timing import exponential, ratio, ratios, training_step
 from evenflow.claims.experiments.trainings import cell_of, per_seed, trained
 from evenflow.claims.figure import Figure, Figures, below
 from evenflow.claims.verdict import Verdict, case, core, weigh
@@ -36,9 +35,13 @@ def experiment(settings: Settings, fast: str = "elu", slow: str = "sigmoid") -> 
     summary = trained(study, _TARGET)
     steps = [per_seed(cell_of(summary, activation=name), "steps_to_target") for name in (fast, slow)]
     logs = mean_interval([math.log(a / b) for a, b in zip(*steps, strict=True)])
-    times = ratios(
-        {name: _step(name, settings.seed) for name in (fast, slow)}, slow, settings.choose(24, 150)
-    )[fast]
+    steps_of = {
+        name: training_step(
+            Network(depth=3, width=64, activation=name, initialisation="xavier"), 64, settings.seed
+        )
+        for name in (fast, slow)
+    }
+    times = ratios(steps_of, slow, settings.choose(24, 150))[fast]
     return {
         "steps": Figure(f"steps to 0.8, {fast} over {slow}", exponential(logs), "times"),
         "step": ratio(f"processor time of a step, {fast} over {slow}", times),
@@ -55,24 +58,6 @@ def experiment(settings: Settings, fast: str = "elu", slow: str = "sigmoid") -> 
             "times",
         ),
     }
-
-
-def _step(name: str, seed: int) -> Callable[[], object]:
-    import torch
-
-    from evenflow.study.build import build
-
-    draws = torch.Generator().manual_seed(seed)
-    inputs, labels = torch.randn(64, 64, generator=draws), torch.randint(10, (64,), generator=draws)
-    model = build(Network(depth=3, width=64, activation=name, initialisation="xavier"), 64, 10, seed)
-    optimiser = torch.optim.Adam(model.parameters())
-
-    def run() -> None:
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
-        optimiser.step()
-
-    return run
 
 
 def judge(figures: Figures) -> Verdict:

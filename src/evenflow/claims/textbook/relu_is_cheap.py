@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from evenflow.claims.claim import Claim, Settings
-from evenflow.claims.experiments.timing import ratio, ratios
+from evenflow.claims.experiments.timing import ratio, ratios, training_step
 from evenflow.claims.figure import Figures, above
 from evenflow.claims.verdict import Verdict, case, weigh
 from evenflow.spec.activation import activation
@@ -67,21 +67,7 @@ def _backward(name: str, seed: int, rows: int) -> Callable[[], object]:
 
 
 def _step(name: str, seed: int) -> Callable[[], object]:
-    import torch
-
-    from evenflow.study.build import build
-
-    draws = torch.Generator().manual_seed(seed)
-    inputs, labels = torch.randn(128, 64, generator=draws), torch.randint(10, (128,), generator=draws)
-    model = build(Network(depth=5, width=256, activation=name, initialisation="gain"), 64, 10, seed)
-    optimiser = torch.optim.Adam(model.parameters())
-
-    def run() -> None:
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
-        optimiser.step()
-
-    return run
+    return training_step(Network(depth=5, width=256, activation=name, initialisation="gain"), 128, seed)
 
 
 def judge(figures: Figures) -> Verdict:
