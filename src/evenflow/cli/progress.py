@@ -55,6 +55,10 @@ class StudyProgress:
         if done == total and not self.console.is_terminal:
             self.console.print(f"{done} of {total} networks predicted")
 
+    def say(self, text: str) -> None:
+        """Print a sentence above the bar."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
     def __call__(self, runs: tuple[Run, ...]) -> None:
         ended = sum(run.status in _ENDED for run in runs)
         done = sum(1.0 if run.status in _ENDED else _share(run) for run in runs)

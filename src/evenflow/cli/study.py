@@ -19,6 +19,7 @@ def study(
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     figures: Path | None = None,
     engine: Annotated[Literal["auto", "jax", "torch"], Parameter(show_choices=True)] = "auto",
+    on: str = "local",
     show: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train networks side by side and follow the gradient of every layer.
@@ -33,6 +34,8 @@ def study(
         evenflow study --show > my.toml     write a specification to start from
         evenflow study my.toml --jobs 4     run your own with 4 processes
         evenflow study --engine torch       one network at a time, in plain PyTorch
+        evenflow study my.toml --on ray=10.0.0.5:6379     on the machines of a Ray cluster
+        evenflow study my.toml --on slurm --jobs 32       as 32 jobs of Slurm at a time
 
     With remedies = ["all"] in the file, or a list of names, every network is trained as it is and with each remedy
     that can be carried out on it, and a table says what each did:
@@ -49,7 +52,8 @@ def study(
     quick
         Run the small built-in study instead.
     jobs
-        Processes, each with one thread. Default: the cores of this machine.
+        Processes, each with one thread. Default: the cores of this machine. With --on: networks, or groups of them,
+        at once; default: the cores of the Ray cluster, or 16 jobs of Slurm.
     out
         Folder of the results. Default: runs/NAME, from the specification's name.
     figures
@@ -57,6 +61,10 @@ def study(
     engine
         What trains: torch, one network at a time; jax, networks of one shape together, 2 to 6 times as fast; auto, jax
         where it is installed (pip install 'evenflow[fast]'), can and pays. Both give the same figures to rounding.
+    on
+        Where: local, the processes of --jobs; ray, a Ray cluster that this machine belongs to or else one started here,
+        or ray=HOST:PORT; slurm, or slurm=FOLDER, a folder that all machines see. The results are written here, and a
+        study begun in one place goes on in another.
     show
         Print the specification with every default spelt out, and run nothing.
     """
@@ -64,11 +72,13 @@ def study(
     from evenflow.cli.progress import StudyProgress
     from evenflow.errors import SpecError
     from evenflow.spec.files import study_to_text
+    from evenflow.study.places.place import where
 
     if quick and specification:
         raise SpecError("--quick is a study of its own; leave it out, or leave out the file")
     if jobs is not None and jobs < 1:
         raise SpecError(f"--jobs {jobs}: at least 1 process is needed")
+    where(on)
     chosen = _read(specification, quick)
     if show:
         print(study_to_text(chosen), end="")
@@ -89,6 +99,8 @@ def study(
             progress=progress,
             predicting=progress.predicted,
             engine=engine,
+            on=on,
+            tell=progress.say,
         )
     finish(folder, figures)
     for key, message in outcome.failed.items():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from evenflow.errors import EvenflowError
@@ -25,7 +25,9 @@ from evenflow.study.engines.grouping import Alike, Piece, alike, group_size, pie
 from evenflow.study.engines.snapshot import of_jax
 from evenflow.study.flops import flops_per_step
 from evenflow.study.foresight import Told, foresee
+from evenflow.study.ledger import Ledger
 from evenflow.study.machine import machine, usable_cores, versions
+from evenflow.study.places.place import Where, connect, where
 from evenflow.study.pool import side_by_side
 
 # A killed training repeats at most this much work; its records are never lost.
@@ -70,27 +72,33 @@ def run_study(
     progress: Progress | None = None,
     predicting: Told | None = None,
     engine: Engine = "auto",
+    on: str = "local",
+    tell: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Predict, then train, every cell that the store at `path` does not hold yet, those of its remedies too.
 
     Args:
         study: the specification.
         path: the store; made when missing. Cells of other studies in it stay.
-        jobs: processes, each with one thread; when left out, the number of cores.
+        jobs: processes, each with one thread; when left out, the number of cores. Elsewhere: tasks at once.
         progress: called about twice a second with the runs of all cells.
         predicting: called before, with how many of how many networks are predicted.
         engine: `torch`, one network at a time; `jax`, networks of one shape together, as far as it can; or `auto`, the
             second where it is installed, can and pays. Both give the same figures to rounding.
+        on: `local`; `ray`, or `ray=HOST:PORT`, a Ray cluster; `slurm`, or `slurm=FOLDER`, with a folder that all
+            machines see. The store stays here, and this process alone writes into it.
+        tell: given sentences about where the networks are trained, and what became of workers that were lost.
 
     Raises:
         StoreError: the store is in use, not a store, read-only, or the disk is full. Nothing recorded is lost.
-        UnavailableError: jax is asked for and not installed.
+        UnavailableError: jax, Ray or Slurm is asked for and not installed.
         DataError: a data set cannot be loaded.
+        EvenflowError: a cluster does not answer, or dies. Nothing recorded is lost.
     """
-    path = Path(path)
+    path, place = Path(path), where(on)
     originals, remedied = plan(study)
     cells = (*originals, *remedied)
-    jobs = jobs or usable_cores()
+    here = jobs or usable_cores() if place.kind == "local" else usable_cores()
     found = choices(cells, engine)
     with lock(path), Store.open(path, "a") as store:
         store.meta["study"] = study_to_text(study)
@@ -101,16 +109,20 @@ def run_study(
         store.meta["remedied"] = keys[len(originals) :]
         for cell in cells:
             store.begin(cell.key, cell.seed, cell.fields)
-        foresee(originals, store, jobs, predicting)
         ended = {run.key for run in store.runs(keys) if run.status in _ENDED}
         pending = [cell for cell in cells if cell.key not in ended]
         watch = _Watch(store, keys, progress)
-        watch()
-        work = _pieces(found, pending, jobs)
-        if min(jobs, len(work)) <= 1 and not any(piece.size for piece in work):
-            failed = _run_here(pending, path, watch)
+        foreseen = partial(foresee, originals, store, here, predicting)
+        if pending and place.kind != "local":
+            failed = _run_away(place, jobs, found, pending, foreseen, watch, tell or _unheard)
         else:
-            failed = _run_in_processes(work, path, jobs, watch)
+            foreseen()
+            watch()
+            work = _pieces(found, pending, here)
+            if min(here, len(work)) <= 1 and not any(piece.size for piece in work):
+                failed = _run_here(pending, path, watch)
+            else:
+                failed = _run_in_processes(work, path, here, watch)
         watch()
     return Outcome(keys, tuple(cell.key for cell in pending), failed)
 
@@ -140,6 +152,32 @@ def _run_here(cells: Sequence[Cell], path: Path, watch: _Watch) -> dict[str, str
             train_cell(cell, path, 1, watch.after_record)
         watch()
     return failed
+
+
+def _run_away(
+    place: Where,
+    jobs: int | None,
+    found: Sequence[Choice],
+    pending: Sequence[Cell],
+    foreseen: Callable[[], None],
+    watch: _Watch,
+    tell: Callable[[str], None],
+) -> dict[str, str]:
+    """Train cells at another place, which is connected to before anything is computed."""
+    from evenflow.study.places.driver import Driver, check_portable
+
+    check_portable(dict.fromkeys(one for cell in pending for one in custom_activations(cell)))
+    with closing(connect(place, watch.store.path, jobs)) as away:
+        tell(f"trained on {away.words}")
+        foreseen()
+        watch()
+        return Driver(away, watch.store, _load, tell).run(
+            _pieces(found, pending, away.slots), watch.after_record
+        )
+
+
+def _unheard(_text: str) -> None:
+    """For who does not want to be told."""
 
 
 def _pieces(found: Sequence[Choice], pending: Sequence[Cell], jobs: int) -> list[Piece]:
@@ -192,7 +230,7 @@ def _run_pool(
         with _failures(piece.cells, path, failed):
             result()
 
-    arguments = [(piece, (_custom_activations(piece.cells[0]), piece, path, jobs)) for piece in work]
+    arguments = [(piece, (custom_activations(piece.cells[0]), piece, path, jobs)) for piece in work]
     return side_by_side(do, arguments, jobs, note, watch)
 
 
@@ -207,11 +245,17 @@ def do(custom: Sequence[Activation], piece: Piece, path: Path, jobs: int) -> Non
 
 
 def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], None]) -> None:
-    """Train one cell into the store, from its last snapshot where there is one."""
+    """Train one cell into the store."""
+    with Store.open(path, "a") as store:
+        for _ in training(cell, _load(cell.data), store, jobs):
+            after_record()
+
+
+def training(cell: Cell, data: DataSet, store: Ledger, jobs: int) -> Iterator[None]:
+    """Train one cell, from its last snapshot where there is one, and yield after every record."""
     from evenflow.study.engines.moment import Stopwatch
     from evenflow.study.engines.torch import train
 
-    data = _load(cell.data)
     stopwatch = Stopwatch()
     samples, inputs = data.train_inputs.shape
     batch = min(cell.training.batch, samples)
@@ -221,7 +265,7 @@ def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], Non
         "diverged_at": None,
         "engine": "torch",
     }
-    with _one_thread(), Store.open(path, "a") as store, EnergyMeter(shared_by=jobs) as energy:
+    with _one_thread(), EnergyMeter(shared_by=jobs) as energy:
         run = store.begin(cell.key, cell.seed, cell.fields)
         store.update(run, status="running")
         kept = store.checkpoint(run)
@@ -238,7 +282,7 @@ def train_cell(cell: Cell, path: Path, jobs: int, after_record: Callable[[], Non
                 store.append(run, moment.step, moment.rows)
             if moment.diverged:
                 facts["diverged_at"] = moment.step
-            after_record()
+            yield
         facts |= {"seconds_per_step": stopwatch.seconds_per_step, "joules": _sum(spent, energy.joules)}
         store.finish(run, "finished" if facts["diverged_at"] is None else "diverged", facts)
 
@@ -284,7 +328,7 @@ def _note_failure(cells: Sequence[Cell], path: Path, failed: dict[str, str], mes
                 store.finish(store.begin(cell.key, cell.seed, cell.fields), "failed", {"message": message})
 
 
-def _custom_activations(cell: Cell) -> tuple[Activation, ...]:
+def custom_activations(cell: Cell) -> tuple[Activation, ...]:
     names = dict.fromkeys(cell.network.activation_names)
     return tuple(function for function in map(activation, names) if function.custom)
 

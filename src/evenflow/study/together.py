@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evenflow.record.store import Store
@@ -16,6 +16,7 @@ from evenflow.study.engines.moment import Stopwatch
 from evenflow.study.engines.snapshot import of_jax
 from evenflow.study.engines.start import one_thread
 from evenflow.study.flops import flops_per_step
+from evenflow.study.ledger import Ledger
 
 _SECONDS_BETWEEN_SNAPSHOTS = 10.0
 _ENDED = ("finished", "diverged")
@@ -26,42 +27,56 @@ def work_piece(_custom: Sequence[Activation], piece: Piece, path: Path, jobs: in
 
     The custom activations come first because unpickling makes their names known, which the cells then need.
     """
+    with Store.open(path, "a") as store:
+        for _ in training_of_piece(piece, load(piece.cells[0].data), store, jobs):
+            pass
+
+
+def training_of_piece(piece: Piece, data: DataSet, store: Ledger, jobs: int) -> Iterator[None]:
+    """The same, yielding after every record."""
     one_thread()
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        data = load(piece.cells[0].data)
         for group in piece.groups:
-            train_together(group, piece.size, data, path, jobs)
+            yield from training_together(group, piece.size, data, store, jobs)
     import jax
 
     jax.clear_caches()  # the next piece is of another kind: nothing of it is compiled yet
 
 
 def train_together(cells: Sequence[Cell], size: int, data: DataSet, path: Path, jobs: int) -> None:
-    """Train cells of one kind into the store, from their last snapshots where there are any.
+    """Train cells of one kind into the store."""
+    with Store.open(path, "a") as store:
+        for _ in training_together(cells, size, data, store, jobs):
+            pass
+
+
+def training_together(
+    cells: Sequence[Cell], size: int, data: DataSet, store: Ledger, jobs: int
+) -> Iterator[None]:
+    """Train cells of one kind, from their last snapshots where there are any, and yield after every record.
 
     Cells that were killed at different steps are trained apart, each with the others of its step. Where there are
     fewer than `size`, the last is trained several times over and written once.
     """
-    with Store.open(path, "a") as store:
-        by_step: dict[int, list[tuple[Cell, int, bytes | None]]] = {}
-        status = {run.key: run.status for run in store.runs([cell.key for cell in cells])}
-        for cell in cells:
-            run = store.begin(cell.key, cell.seed, cell.fields)
-            if status.get(cell.key) in _ENDED:
-                continue
-            step, kept = store.checkpoint(run) or (-1, None)
-            if kept is not None and not of_jax(kept):  # of the other engine: begun anew
-                step, kept = -1, None
-            by_step.setdefault(step, []).append((cell, run, kept))
-        for members in by_step.values():
-            _train(members, size, data, store, jobs)
+    by_step: dict[int, list[tuple[Cell, int, bytes | None]]] = {}
+    status = {run.key: run.status for run in store.runs([cell.key for cell in cells])}
+    for cell in cells:
+        run = store.begin(cell.key, cell.seed, cell.fields)
+        if status.get(cell.key) in _ENDED:
+            continue
+        step, kept = store.checkpoint(run) or (-1, None)
+        if kept is not None and not of_jax(kept):  # of the other engine: begun anew
+            step, kept = -1, None
+        by_step.setdefault(step, []).append((cell, run, kept))
+    for members in by_step.values():
+        yield from _train(members, size, data, store, jobs)
 
 
 def _train(
-    members: Sequence[tuple[Cell, int, bytes | None]], size: int, data: DataSet, store: Store, jobs: int
-) -> None:
+    members: Sequence[tuple[Cell, int, bytes | None]], size: int, data: DataSet, store: Ledger, jobs: int
+) -> Iterator[None]:
     from evenflow.study.engines.jax import train
 
     filled = [*members, *[members[-1]] * (size - len(members))]
@@ -95,6 +110,7 @@ def _train(
                     store.finish(run, "diverged" if moment.diverged else "finished", facts | ended)
             if keep:
                 last_snapshot = time.monotonic()
+            yield
 
 
 def _sum(before: object, now: float | None) -> float | None:
