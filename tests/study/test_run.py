@@ -28,7 +28,7 @@ from evenflow import (
 from evenflow.compare import effects
 from evenflow.record import Run
 from evenflow.record.lock import lock
-from evenflow.study import run
+from evenflow.study import alone, run
 from evenflow.study.draws import batch_indices
 
 SPECIFICATION = """
@@ -131,7 +131,7 @@ def test_a_long_cell_goes_on_from_its_last_snapshot(tmp_path: Path, monkeypatch:
     study = tiny(seeds=1, grid={"activation": ("relu",)}, network=Network(depth=2, width=8, dropout=0.2))
     run_study(study, tmp_path / "whole.sqlite", jobs=1)
 
-    monkeypatch.setattr(run, "_SECONDS_BETWEEN_SNAPSHOTS", 0.0)
+    monkeypatch.setattr(alone, "_SECONDS_BETWEEN_SNAPSHOTS", 0.0)
     monkeypatch.setattr(run, "_SECONDS_BETWEEN_NEWS", 0.0)
     told: list[int] = []
 

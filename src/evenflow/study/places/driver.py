@@ -161,12 +161,9 @@ class Driver:
             reached = self._reached(piece)
             tries = 1 if todo.reached < 0 or reached > todo.reached else todo.tries + 1
             networks = sum(run.status not in _ENDED for run in self._runs(piece))
-            what = f"{networks} network{'s' * (networks != 1)}"
+            go_on = "1 network goes on" if networks == 1 else f"{networks} networks go on"
             if tries < _TRIES:
-                self._say(
-                    f"{who} was lost ({reason}); {what} of it go on from the last snapshot elsewhere",
-                    often=True,
-                )
+                self._say(f"{who} was lost ({reason}); {go_on} elsewhere, from the last snapshot", often=True)
                 self._waiting.appendleft(_Work([piece], tries, reached))
             elif len(piece.groups) > 1:
                 self._waiting.extendleft(

@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 import time
+from importlib import import_module
 from typing import IO, Any
 
 from evenflow.study.places.frames import receive, send
@@ -33,10 +34,9 @@ def main(address: str, jobs: int | None) -> None:
     commands: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a study calls nobody
-    import ray
-
+    ray = import_module("ray")
     try:
-        started = _connect(address, jobs)
+        started = _connect(ray, address, jobs)
         nodes = [node for node in ray.nodes() if node["Alive"]]
     except Exception as error:  # Ray raises of all kinds
         send(output, ("gone", _short(error)))
@@ -45,14 +45,12 @@ def main(address: str, jobs: int | None) -> None:
     at = "" if started else ray.get_runtime_context().gcs_address
     send(output, ("connected", (cores, len(nodes), at)))
     with contextlib.suppress(BrokenPipeError):  # the driver is gone
-        _pass_on(commands, output)
+        _pass_on(ray, commands, output)
     ray.shutdown()
 
 
-def _connect(address: str, jobs: int | None) -> bool:
+def _connect(ray: Any, address: str, jobs: int | None) -> bool:
     """Whether a cluster had to be started."""
-    import ray
-
     quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address or "auto", **quietly)
@@ -64,9 +62,7 @@ def _connect(address: str, jobs: int | None) -> bool:
     return False
 
 
-def _pass_on(commands: queue.Queue[tuple[Any, ...] | None], output: IO[bytes]) -> None:
-    import ray
-
+def _pass_on(ray: Any, commands: queue.Queue[tuple[Any, ...] | None], output: IO[bytes]) -> None:
     from evenflow.study.places.worker import stream
 
     # nothing is tried again here: the driver knows how far a lost task was
@@ -76,7 +72,7 @@ def _pass_on(commands: queue.Queue[tuple[Any, ...] | None], output: IO[bytes]) -
         "num_returns": "streaming",
         "name": "evenflow",
     }
-    remote: Any = ray.remote(**options)(stream)
+    remote = ray.remote(**options)(stream)
     shared: dict[str, Any] = {}
     tasks: dict[Any, int] = {}
     alive = time.monotonic()
@@ -100,7 +96,7 @@ def _pass_on(commands: queue.Queue[tuple[Any, ...] | None], output: IO[bytes]) -
             ray.wait(list(tasks), num_returns=1, timeout=_SECONDS_TO_WAIT, fetch_local=False)
             ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=0, fetch_local=False)
             for said in ready:
-                news = _next(said, tasks[said])
+                news = _next(ray, said, tasks[said])
                 if news.kind != "said":
                     del tasks[said]
                 send(output, ("news", news))
@@ -112,12 +108,9 @@ def _pass_on(commands: queue.Queue[tuple[Any, ...] | None], output: IO[bytes]) -
             send(output, ("alive",))
 
 
-def _next(said: Any, number: int) -> News:
-    import ray
-
+def _next(ray: Any, said: Any, number: int) -> News:
     try:
-        messages: Any = ray.get(next(said))
-        return News(number, "said", messages)
+        return News(number, "said", ray.get(next(said)))
     except StopIteration:
         return News(number, "ended")
     except Exception as error:  # whatever has become of the worker

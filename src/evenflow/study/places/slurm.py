@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,9 @@ class Slurm:
             ) from None
         self._sign()
 
-        import submitit
-
-        self._executor = submitit.AutoExecutor(folder=self.folder / "jobs" / "%j", cluster=cluster)
+        self._executor = import_module("submitit").AutoExecutor(
+            folder=self.folder / "jobs" / "%j", cluster=cluster
+        )
         self._executor.update_parameters(
             name="evenflow", timeout_min=_MINUTES, cpus_per_task=1, slurm_array_parallelism=self.slots
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from evenflow.errors import EvenflowError, UnavailableError
 from evenflow.spec.data import Data
+from evenflow.study import alone
 from evenflow.study.engines.grouping import Piece
 from evenflow.study.machine import machine, versions
 from evenflow.study.places.relay import Known, Message, Relay
@@ -27,13 +28,11 @@ def packed(pieces: Sequence[Piece], data: Mapping[Data, str], known: Mapping[str
         data: the name under which each data set is shared.
         known: of every cell what the store knows.
     """
-    from evenflow.study.run import custom_activations
-
-    custom = list(dict.fromkeys(one for piece in pieces for one in custom_activations(piece.cells[0])))
+    custom = list(dict.fromkeys(one for piece in pieces for one in alone.custom_activations(piece.cells[0])))
     return pickle.dumps((pickle.dumps(custom), pickle.dumps((list(pieces), dict(data), dict(known)))))
 
 
-def work(payload: bytes, content: Callable[[str], bytes], seconds: float) -> Iterator[bytes]:
+def work(payload: bytes, content: Callable[[str], bytes], seconds: float) -> Generator[bytes]:
     """Train what `packed` has packed, and yield what happens: pickled lists of messages, the first of them `hello`.
 
     Args:
@@ -74,9 +73,7 @@ def stream(payload: bytes, names: Sequence[str], seconds: float, *contents: byte
 
 def _training(piece: Piece, samples: Any, relay: Relay) -> Iterator[None]:
     if not piece.size:
-        from evenflow.study.run import training
-
-        return training(piece.cells[0], samples, relay, 1)
+        return alone.training(piece.cells[0], samples, relay, 1)
     if find_spec("jax") is None:
         raise UnavailableError("jax is not installed there: pip install 'evenflow[fast]', or --engine torch")
     from evenflow.study.together import training_of_piece

@@ -1,0 +1,61 @@
+"""Studies as processes of their own, to be interrupted, and what they have to give in the end."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from evenflow import Store, StoreError, Table, read_study, run_study
+
+LONG = 1500
+SPECIFICATION = """
+name = "tiny"
+seeds = 2
+record_every = 5
+[network]
+depth = 2
+width = 8
+[data]
+name = "digits"
+[training]
+steps = {steps}
+batch = 64
+[grid]
+activation = ["relu", "tanh"]
+"""
+
+Start = Callable[..., subprocess.Popen]
+
+
+def read(folder: Path) -> Table:
+    """The table of a study that was run into a folder."""
+    with Store.open(folder / "study.sqlite") as store:
+        return store.table()
+
+
+def whole_table(folder: Path) -> Table:
+    """What processes of this machine give without any interruption; computed once."""
+    return _whole(folder.parent)
+
+
+@cache
+def _whole(folder: Path) -> Table:
+    specification = folder / "whole.toml"
+    specification.write_text(SPECIFICATION.format(steps=LONG))
+    run_study(read_study(specification), folder / "whole" / "study.sqlite", jobs=1)
+    return read(folder / "whole")
+
+
+def wait_for_rows(path: Path, rows: int) -> None:
+    """Until the study at `path` has come so many steps far, all networks together."""
+    for _ in range(1200):
+        if path.exists():
+            try:
+                with Store.open(path) as store:
+                    if sum(run.steps_done for run in store.runs()) >= rows:
+                        return
+            except StoreError:  # not yet a store: it is being made
+                pass
+        time.sleep(0.05)
+    raise AssertionError("the study did not begin")
