@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLUSTERS := $(VENV)/.clusters
 PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: study test test-all check docs clean help
@@ -24,7 +25,7 @@ test test-all: export OMP_NUM_THREADS = 1
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
-test-all: $(READY)
+test-all: $(CLUSTERS)
 	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(READY)
@@ -46,6 +47,11 @@ $(READY): pyproject.toml setup.py constraints.txt $(wildcard src/evenflow/measur
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check,docs]'
 	@touch $(READY)
+
+# Ray alone is a quarter of a gigabyte, which only the slow tests want.
+$(CLUSTERS): $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,slurm]'
+	@touch $(CLUSTERS)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/evenflow/measure/kernels/_native.*.so

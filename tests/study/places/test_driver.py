@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -22,7 +23,8 @@ from evenflow import (
     run_study,
 )
 from evenflow.spec.activation import activation
-from evenflow.study import alone, run
+from evenflow.study import alone, run, together
+from evenflow.study.engines.choice import Engine
 from evenflow.study.engines.grouping import Piece
 from evenflow.study.places import driver
 from evenflow.study.places.place import News, Task
@@ -91,10 +93,12 @@ class Here:
 def on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Run the study on a place; returns what is told."""
 
-    def run_on(place: object, path: Path, study: Study = STUDY, failures: bool = False) -> list[str]:
+    def run_on(
+        place: object, path: Path, study: Study = STUDY, failures: bool = False, engine: Engine = "torch"
+    ) -> list[str]:
         monkeypatch.setattr(run, "connect", lambda *_: place)
         told: list[str] = []
-        outcome = run_study(study, path, on="ray", tell=told.append, engine="torch")
+        outcome = run_study(study, path, on="ray", tell=told.append, engine=engine)
         assert bool(outcome.failed) == failures, outcome.failed
         return told
 
@@ -185,6 +189,21 @@ def test_a_place_that_dies_loses_nothing(on: Callable[..., list[str]], tmp_path:
     assert len(read(tmp_path / "s.sqlite")) > 0
     run_study(STUDY, tmp_path / "s.sqlite", jobs=1, engine="torch")
     assert read(tmp_path / "s.sqlite").equals(whole)
+
+
+@pytest.mark.slow  # compiles in two processes
+def test_groups_of_the_fast_engine_go_on_elsewhere_too(
+    on: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jax")
+    monkeypatch.setattr(together, "_SECONDS_BETWEEN_SNAPSHOTS", 0.0)
+    study = msgspec.structs.replace(STUDY, network=Network(depth=2, width=8), grid={"activation": ("relu",)})
+    run_study(study, tmp_path / "whole.sqlite", jobs=1, engine="jax")
+    place = Here(lambda number: 3 if number == 1 else None)
+    told = on(place, tmp_path / "s.sqlite", study, engine="jax")
+    assert "2 networks go on elsewhere" in told[1]
+    here, there = read(tmp_path / "whole.sqlite"), read(tmp_path / "s.sqlite")
+    assert there.equals(here), there.difference(here)
 
 
 def test_bundles_share_the_work_and_a_lost_one_is_divided(

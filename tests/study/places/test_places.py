@@ -55,7 +55,7 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "find_spec", lambda _: object())
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UnavailableError, match="needs sbatch, which this machine does not have.*login node"):
+    with pytest.raises(UnavailableError, match=r"needs sbatch, which this machine does not have.*login node"):
         place.connect(place.where("slurm"), tmp_path / "s.sqlite", 1)
 
 

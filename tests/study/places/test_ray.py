@@ -36,6 +36,12 @@ def workers(driver: subprocess.Popen) -> list[int]:
     return [number for number in found if descends(number)]
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> dict[str, str]:
+    """An environment in which Ray neither finds a cluster of this machine nor writes into the user's home."""
+    return {"RAY_ADDRESS": "local", "HOME": str(tmp_path)}
+
+
 def kill_a_worker(driver: subprocess.Popen) -> None:
     for _ in range(200):
         if found := workers(driver):
@@ -45,8 +51,8 @@ def kill_a_worker(driver: subprocess.Popen) -> None:
     raise AssertionError("no worker is at work")
 
 
-def test_a_killed_worker_changes_nothing(start: Start, tmp_path: Path) -> None:
-    process = start("ray", "--on", "ray", "--jobs", "2")
+def test_a_killed_worker_changes_nothing(start: Start, tmp_path: Path, alone: dict[str, str]) -> None:
+    process = start("ray", "--on", "ray", "--jobs", "2", **alone)
     wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
     kill_a_worker(process)
     expected = whole_table(tmp_path)
@@ -60,8 +66,10 @@ def test_a_killed_worker_changes_nothing(start: Start, tmp_path: Path) -> None:
     assert "raylet" not in output
 
 
-def test_a_killed_driver_leaves_a_study_that_goes_on_here(start: Start, tmp_path: Path) -> None:
-    process = start("ray", "--on", "ray", "--jobs", "2")
+def test_a_killed_driver_leaves_a_study_that_goes_on_here(
+    start: Start, tmp_path: Path, alone: dict[str, str]
+) -> None:
+    process = start("ray", "--on", "ray", "--jobs", "2", **alone)
     wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
     left = workers(process)
     assert left
@@ -80,8 +88,10 @@ def test_a_killed_driver_leaves_a_study_that_goes_on_here(start: Start, tmp_path
     raise AssertionError("a worker goes on without its driver")
 
 
-def test_a_cluster_that_dies_ends_the_study_in_one_line(start: Start, tmp_path: Path) -> None:
-    process = start("ray", "--on", "ray", "--jobs", "2", steps=20000)
+def test_a_cluster_that_dies_ends_the_study_in_one_line(
+    start: Start, tmp_path: Path, alone: dict[str, str]
+) -> None:
+    process = start("ray", "--on", "ray", "--jobs", "2", steps=20000, **alone)
     wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
     for each in Path("/proc").glob("[0-9]*"):
         try:
@@ -103,8 +113,10 @@ def bridges(driver: subprocess.Popen) -> list[int]:
     return [int(each) for each in Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()]
 
 
-def test_ctrl_c_ends_everything_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
-    process = start("ray", "--on", "ray", "--jobs", "2", steps=20000)
+def test_ctrl_c_ends_everything_and_says_how_to_go_on(
+    start: Start, tmp_path: Path, alone: dict[str, str]
+) -> None:
+    process = start("ray", "--on", "ray", "--jobs", "2", steps=20000, **alone)
     wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
     left = [*workers(process), *bridges(process)]
     os.killpg(process.pid, signal.SIGINT)

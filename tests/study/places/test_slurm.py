@@ -10,6 +10,7 @@ from study.places import fake_slurm
 from study.places.started import LONG, SPECIFICATION, Start, read, wait_for_rows, whole_table
 
 from evenflow import read_study, run_study
+from evenflow.record import Run
 from evenflow.study import run
 from evenflow.study.places.slurm import Slurm
 
@@ -104,10 +105,8 @@ def test_processes_of_submitit_stand_in_for_slurm(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(run, "connect", lambda *_: Slurm(tmp_path / "shared", path, 2, "local"))
     killed: list[str] = []
 
-    def kill_one(told: object) -> None:
-        del told
-        if not killed and (found := workers(tmp_path)):
-            wait_for_rows(path, 100)
+    def kill_one(runs: tuple[Run, ...]) -> None:
+        if not killed and sum(each.steps_done for each in runs) >= 100 and (found := workers(tmp_path)):
             killed.append("now")
             os.kill(found[0], signal.SIGKILL)
 

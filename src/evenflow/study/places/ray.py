@@ -35,6 +35,7 @@ class Ray:
 
     Args:
         address: HOST:PORT of the head; when empty, RAY_ADDRESS, a cluster that this machine belongs to, or a new one.
+            `local` is always a new one.
         log: where Ray's own messages go; removed when all went well.
         jobs: tasks at once; when left out, as many as the cluster has room for.
 
@@ -49,9 +50,13 @@ class Ray:
         if find_spec("ray") is None:
             raise UnavailableError("--on ray needs ray, which is not installed: pip install 'evenflow[ray]'")
         address = address or os.environ.get("RAY_ADDRESS", "")
-        if address:
+        if address not in (
+            "",
+            "local",
+            "auto",
+        ):  # the last two are Ray's own names for a new cluster and for any
             check_answers(address)
-        self.address, self.log, self.most = address, log, jobs
+        self.log, self.most = log, jobs
         self.words = f"Ray at {address}" if address else "Ray"
         self._heard: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
         self._last = time.monotonic()
@@ -128,7 +133,8 @@ class Ray:
         if message is None or message[0] == "gone":
             raise EvenflowError(
                 f"no connection to {self.words}: {message[1] if message else f'see {self.log}'}; 'ray start --head' "
-                "starts a cluster, and 'ray start --address=HOST:PORT' lets this machine into one"
+                "starts a cluster, 'ray start --address=HOST:PORT' lets this machine into one, and one with a token "
+                "wants RAY_AUTH_MODE=token on every machine"
             )
         return message[1]
 

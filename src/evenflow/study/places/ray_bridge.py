@@ -26,7 +26,7 @@ def main(address: str, jobs: int | None) -> None:
     """Connect, pass on until the input is closed, and disconnect, which ends the tasks.
 
     Args:
-        address: of the head, or empty.
+        address: of the head, `local` for a cluster of its own, or empty.
         jobs: cores of a cluster that is started here.
     """
     output = os.fdopen(os.dup(1), "wb")
@@ -52,14 +52,16 @@ def main(address: str, jobs: int | None) -> None:
 def _connect(ray: Any, address: str, jobs: int | None) -> bool:
     """Whether a cluster had to be started."""
     quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        ray.init(address or "auto", **quietly)
-    except ConnectionError:
-        if address:
-            raise
-        ray.init("local", num_cpus=jobs, include_dashboard=False, **quietly)
-        return True
-    return False
+    if address != "local":
+        try:
+            ray.init(address or "auto", **quietly)
+        except ConnectionError:
+            if address:
+                raise
+        else:
+            return False
+    ray.init("local", num_cpus=jobs, include_dashboard=False, **quietly)
+    return True
 
 
 def _pass_on(ray: Any, commands: queue.Queue[tuple[Any, ...] | None], output: IO[bytes]) -> None:
