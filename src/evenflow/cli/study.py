@@ -34,8 +34,8 @@ def study(
         evenflow study --show > my.toml     write a specification to start from
         evenflow study my.toml --jobs 4     run your own with 4 processes
         evenflow study --engine torch       one network at a time, in plain PyTorch
-        evenflow study my.toml --on ray=10.0.0.5:6379     on the machines of a Ray cluster
-        evenflow study my.toml --on slurm --jobs 32       as 32 jobs of Slurm at a time
+        evenflow study --on ray=HEAD:6379   on the machines of a Ray cluster
+        evenflow study --on slurm -j 32     as 32 jobs of Slurm at a time
 
     With remedies = ["all"] in the file, or a list of names, every network is trained as it is and with each remedy
     that can be carried out on it, and a table says what each did:

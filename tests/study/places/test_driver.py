@@ -26,6 +26,7 @@ from evenflow.spec.activation import activation
 from evenflow.study import alone, run, together
 from evenflow.study.engines.choice import Engine
 from evenflow.study.engines.grouping import Piece
+from evenflow.study.machine import versions
 from evenflow.study.places import driver
 from evenflow.study.places.place import News, Task
 from evenflow.study.places.worker import work
@@ -227,7 +228,7 @@ def test_no_more_at_once_than_asked_for(on: Callable[..., list[str]], tmp_path: 
 def test_another_version_on_a_worker_is_told_once(
     on: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = driver.versions()
+    here = versions()
     monkeypatch.setattr("evenflow.study.places.worker.versions", lambda: here | {"torch": "1.0"})
     told = on(Here(), tmp_path / "s.sqlite")
     assert told[1:] == [

@@ -93,7 +93,7 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> None:
     def end(code: int) -> None:
         raise EndedError(code)
 
-    monkeypatch.setattr(slurm_job.os, "_exit", end)
+    monkeypatch.setattr(os, "_exit", end)
     monkeypatch.setattr(slurm_job, "_SECONDS_BETWEEN_LOOKS", 0.01)
     monkeypatch.setattr(slurm_job, "_SECONDS_WITHOUT_DRIVER", 0.2)
 

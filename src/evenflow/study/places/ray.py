@@ -24,6 +24,7 @@ from evenflow.errors import EvenflowError, UnavailableError
 from evenflow.study.places.frames import receive, send
 from evenflow.study.places.place import News, Task
 
+_MOST_HEARD = 256  # messages that wait; with more the bridge waits, and the workers' wait in Ray's store
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_CONNECT = 90.0
 _SECONDS_OF_SILENCE = 90.0
@@ -58,7 +59,7 @@ class Ray:
             check_answers(address)
         self.log, self.most = log, jobs
         self.words = f"Ray at {address}" if address else "Ray"
-        self._heard: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
+        self._heard: queue.Queue[tuple[Any, ...] | None] = queue.Queue(_MOST_HEARD)
         self._last = time.monotonic()
         with log.open("wb") as file:
             self._bridge = subprocess.Popen(
@@ -95,7 +96,7 @@ class Ray:
         """
         found: list[News] = []
         with suppress(queue.Empty):
-            while True:
+            for _ in range(_MOST_HEARD):
                 message = self._heard.get(timeout=0 if found else seconds)
                 if message is None or message[0] == "gone":
                     raise EvenflowError(self._gone(message[1] if message else "its head does not answer"))

@@ -31,6 +31,7 @@ _MINUTES = (
     60  # of a job: short enough to be fitted in between others; what is not done then goes on in the next one
 )
 _SECONDS_BETWEEN_SIGNS_OF_LIFE = 10.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_QUESTIONS = 30.0  # to sacct, which answers for all jobs at once
 _SECONDS_OF_GRACE = 5.0  # for what a job that has ended may have written last
 _SECONDS_OF_SILENCE = 600.0
@@ -126,14 +127,17 @@ class Slurm:
 
     def news(self, seconds: float) -> list[News]:
         """What the jobs have written since."""
-        time.sleep(seconds)
+        time.sleep(max(seconds, _SECONDS_BETWEEN_LOOKS))
         self._sign()
         asked = time.monotonic() - self._asked > _SECONDS_BETWEEN_QUESTIONS
         if asked:
             self._asked = time.monotonic()
+        written: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.glob("task-*.*")):  # one look at the folder for all tasks
+            written.setdefault(path.stem, []).append(path)
         found: list[News] = []
         for number, task in list(self._submitted.items()):
-            said, ended = self._read(number, task)
+            said, ended = self._read(written.get(f"task-{number}", []), task)
             found += [News(number, "said", each) for each in said]
             if not ended and self._is_over(number, task, asked):
                 reason = self._why(number, task)
@@ -165,16 +169,16 @@ class Slurm:
             self._signs, self._signed = self._signs + 1, time.monotonic()
             (self.folder / ALIVE).write_text(str(self._signs))
 
-    def _read(self, number: int, task: _Submitted) -> tuple[list[bytes], bool]:
+    def _read(self, paths: Sequence[Path], task: _Submitted) -> tuple[list[bytes], bool]:
         """What is new of a task, and whether it was the last; a job that Slurm began anew has a file more."""
         said: list[bytes] = []
-        for path in sorted(self.folder.glob(f"task-{number}.*")):
+        for path in paths:
+            if path.suffix == WHY:
+                continue
             # opened anew each time: only then does a network file system look for what is new
             with path.open("rb") as file:
                 file.seek(task.read.get(path.name, 0))
                 written = file.read()
-            if path.suffix == WHY:
-                continue
             messages, length = unframed(written)
             if length:
                 task.read[path.name] = task.read.get(path.name, 0) + length
