@@ -2,27 +2,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from study.places.started import LONG, SPECIFICATION, Start
+from study.places.started import LONG, Start, write
 
 
 @pytest.fixture
-def specification(tmp_path: Path) -> Callable[[int], Path]:
-    """Write a study of so many steps."""
-
-    def write(steps: int) -> Path:
-        path = tmp_path / f"{steps}.toml"
-        path.write_text(SPECIFICATION.format(steps=steps))
-        return path
-
-    return write
-
-
-@pytest.fixture
-def start(tmp_path: Path, specification: Callable[[int], Path]) -> Iterator[Start]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Start `evenflow study` in a process group of its own."""
     started: list[subprocess.Popen] = []
 
@@ -33,7 +21,7 @@ def start(tmp_path: Path, specification: Callable[[int], Path]) -> Iterator[Star
                 "-m",
                 "evenflow",
                 "study",
-                specification(steps),
+                write(tmp_path, steps),
                 "--out",
                 tmp_path / folder,
                 *options,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from study.places import fake_slurm
-from study.places.started import LONG, SPECIFICATION, Start, read, wait_for_rows, whole_table
+from study.places.started import LONG, Start, read, wait_for_rows, whole_table, write
 
 from evenflow import read_study, run_study
 from evenflow.record import Run
@@ -99,8 +99,6 @@ def test_what_slurm_refuses_is_said(start: Start, tmp_path: Path, cluster: dict[
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # submitit does not wait for its processes
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_processes_of_submitit_stand_in_for_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    specification = tmp_path / "study.toml"
-    specification.write_text(SPECIFICATION.format(steps=LONG))
     path = tmp_path / "here" / "study.sqlite"
     monkeypatch.setattr(run, "connect", lambda *_: Slurm(tmp_path / "shared", path, 2, "local"))
     killed: list[str] = []
@@ -111,7 +109,9 @@ def test_processes_of_submitit_stand_in_for_slurm(tmp_path: Path, monkeypatch: p
             os.kill(found[0], signal.SIGKILL)
 
     told: list[str] = []
-    outcome = run_study(read_study(specification), path, on="slurm", progress=kill_one, tell=told.append)
+    outcome = run_study(
+        read_study(write(tmp_path, LONG)), path, on="slurm", progress=kill_one, tell=told.append
+    )
     assert not outcome.failed
     assert any("was lost" in each for each in told)
     expected = whole_table(tmp_path)

@@ -26,7 +26,7 @@ from evenflow.study.places.place import News, Task
 
 _MOST_HEARD = 256  # messages that wait; with more the bridge waits, and the workers' wait in Ray's store
 _SECONDS_TO_ANSWER = 5.0
-_SECONDS_TO_CONNECT = 90.0
+_SECONDS_TO_CONNECT = 60.0
 _SECONDS_OF_SILENCE = 90.0
 _SECONDS_TO_END = 10.0
 

@@ -160,9 +160,10 @@ class Slurm:
             with contextlib.suppress(OSError):
                 self.folder.parent.rmdir()  # unless there is something else in it
             return
-        for each in self.folder.iterdir():
-            if each.is_file():
-                each.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for each in self.folder.iterdir():
+                if each.is_file():
+                    each.unlink(missing_ok=True)
 
     def _sign(self) -> None:
         if time.monotonic() - self._signed > _SECONDS_BETWEEN_SIGNS_OF_LIFE:
