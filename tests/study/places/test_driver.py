@@ -160,6 +160,15 @@ def test_what_always_loses_its_worker_is_given_up(on: Callable[..., list[str]], 
         assert each.facts["message"] == "its worker was lost 3 times at the same place: killed"
 
 
+def test_what_was_given_up_is_tried_anew_by_the_next_command(
+    on: Callable[..., list[str]], tmp_path: Path, whole: Table
+) -> None:
+    on(Here(lambda _: 2), tmp_path / "s.sqlite", failures=True)
+    place = Here(lambda number: 1 if number <= 4 else None)  # lost before it has set a status
+    on(place, tmp_path / "s.sqlite")
+    assert read(tmp_path / "s.sqlite").equals(whole)
+
+
 def test_who_gets_further_each_time_is_not_given_up(
     on: Callable[..., list[str]], tmp_path: Path, whole: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evenflow import EvenflowError, SpecError, UnavailableError
-from evenflow.study.places import place, ray, slurm, slurm_job
+from evenflow.study.places import place, ray, ray_bridge, slurm, slurm_job
 from evenflow.study.places.frames import framed, unframed
 
 
@@ -66,6 +66,24 @@ def test_an_address_at_which_nothing_listens() -> None:
     ):
         ray.check_answers("127.0.0.1:1")
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (type("WorkerCrashedError", (Exception,), {})("pages"), "its process was killed or has crashed"),
+        (
+            RuntimeError(
+                "The remote function failed to import\n  in line 3\nModuleNotFoundError: No module named 'x'\n"
+            ),
+            "ModuleNotFoundError: No module named 'x'",
+        ),
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (ValueError(), "ValueError: "),
+    ],
+)
+def test_what_ray_says_in_one_line(error: Exception, reason: str) -> None:
+    assert ray_bridge._short(error) == reason
 
 
 def test_messages_in_a_file_that_grows() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evenflow.errors import EvenflowError, SpecError
+from evenflow.record.axes import Run
 from evenflow.record.store import Store
 from evenflow.spec.activation import Activation
 from evenflow.spec.data import Data
@@ -80,6 +81,9 @@ class Driver:
             EvenflowError: the place is gone, or nothing that it starts lives.
             StoreError: the disk is full.
         """
+        for run in self.store.runs([cell.key for piece in work for cell in piece.cells]):
+            if run.status != "pending":  # left by a driver that was killed, or failed then and tried anew
+                self.store.update(self.store.begin(run.key, run.seed, run.fields), status="pending")
         numbers = itertools.count(1)
         self._waiting.extend(_Work(pieces) for pieces in _bundled(work, self.place.bundles))
         while self._waiting or self._running:
@@ -174,8 +178,8 @@ class Driver:
                     piece.cells, f"its worker was lost {tries} times at the same place: {reason}"
                 )
 
-    def _runs(self, piece: Piece) -> list[Any]:
-        return list(self.store.runs([cell.key for cell in piece.cells]))
+    def _runs(self, piece: Piece) -> tuple[Run, ...]:
+        return self.store.runs([cell.key for cell in piece.cells])
 
     def _open(self, piece: Piece) -> bool:
         return any(run.status not in _ENDED for run in self._runs(piece))
@@ -183,10 +187,10 @@ class Driver:
     def _reached(self, piece: Piece) -> int:
         """A number that grows when a piece gets further in a way that is not lost with its worker."""
         total = 0
-        for cell, run in zip(piece.cells, self._runs(piece), strict=True):
+        for run in self._runs(piece):
             if run.status in _ENDED:
-                total += cell.training.steps + 1
-            elif kept := self.store.checkpoint(self.store.begin(cell.key, cell.seed, cell.fields)):
+                total += run.steps_done + 1
+            elif kept := self.store.checkpoint(self.store.begin(run.key, run.seed, run.fields)):
                 total += kept[0]
         return total
 
