@@ -1,6 +1,7 @@
 """How a place is named, messages on their way, and jobs that notice that nobody waits for them."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -119,13 +120,16 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("ending")
 def test_a_job_ends_when_its_folder_is_cleared(tmp_path: Path) -> None:
     with pytest.raises(EndedError):
-        slurm_job._watch_driver(tmp_path)
+        slurm_job._watch_driver(tmp_path, tmp_path / "task-1.0000")
 
 
 @pytest.mark.usefixtures("ending")
 def test_a_job_ends_when_its_driver_gives_no_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said = tmp_path / "task-1.0000"
+    said.touch()
+    monkeypatch.setattr(slurm_job, "_SECONDS_BETWEEN_SIGNS_OF_LIFE", 0.1)
     alive, looks = tmp_path / slurm_job.ALIVE, 0
     alive.write_text("0")
 
@@ -138,5 +142,6 @@ def test_a_job_ends_when_its_driver_gives_no_sign_of_life(
 
     monkeypatch.setattr(slurm_job, "time", type("Clock", (), {"sleep": sleep, "monotonic": time.monotonic}))
     with pytest.raises(EndedError):
-        slurm_job._watch_driver(tmp_path)
+        slurm_job._watch_driver(tmp_path, said)
     assert looks >= 50 + 10
+    assert {pickle.loads(each) == [] for each in unframed(said.read_bytes())[0]} == {True}

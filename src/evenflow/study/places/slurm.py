@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import shutil
 import socket
 import subprocess
@@ -93,6 +94,7 @@ class Slurm:
             ) from None
         self._sign()
 
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # it would warn whenever sacct is slow
         self._executor = import_module("submitit").AutoExecutor(
             folder=self.folder / "jobs" / "%j", cluster=cluster
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import pickle
 import signal
 import threading
 import time
@@ -19,7 +21,11 @@ WHY = ".why"
 
 _SECONDS_BETWEEN_MESSAGES = 2.0
 _SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_BETWEEN_SIGNS_OF_LIFE = 60.0
 _SECONDS_WITHOUT_DRIVER = 300.0
+
+_NOTHING = pickle.dumps([])
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,11 @@ class Job:
         """Do the task."""
         from evenflow.study.places.worker import work
 
-        folder = Path(self.folder)
-        threading.Thread(target=_watch_driver, args=(folder,), daemon=True).start()
+        folder, path = Path(self.folder), self._file()
+        threading.Thread(target=_watch_driver, args=(folder, path), daemon=True).start()
         for each in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
             # the driver hands the rest out again, which is further than the beginning of this job
             signal.signal(each, lambda *_: self._asked_to_end())
-        path = self._file()
         content = (folder / f"task-{self.number}").read_bytes()
         for messages in work(content, lambda name: (folder / name).read_bytes(), _SECONDS_BETWEEN_MESSAGES):
             _append(path, messages)
@@ -69,14 +74,14 @@ class Job:
 
 def _append(path: Path, messages: bytes) -> None:
     # closed each time: only then does a network file system hand on what is written
-    with path.open("r+b") as file:
+    with _writing, path.open("r+b") as file:
         file.seek(0, os.SEEK_END)
         file.write(framed(messages))
 
 
-def _watch_driver(folder: Path) -> None:
-    """End this process when the folder is gone, or the driver has not changed its number for too long."""
-    seen, since = "", time.monotonic()
+def _watch_driver(folder: Path, path: Path) -> None:
+    """Say that this process lives; end it when its folder is gone, or the driver gives no sign of life."""
+    seen, since, said = "", time.monotonic(), time.monotonic()
     while True:
         try:
             number = (folder / ALIVE).read_text()
@@ -89,4 +94,8 @@ def _watch_driver(folder: Path) -> None:
             seen, since = number, now
         elif now - since > _SECONDS_WITHOUT_DRIVER:
             os._exit(1)
+        if now - said > _SECONDS_BETWEEN_SIGNS_OF_LIFE:
+            said = now
+            with contextlib.suppress(OSError):
+                _append(path, _NOTHING)
         time.sleep(_SECONDS_BETWEEN_LOOKS)
