@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from evenflow.record.axes import Run
@@ -55,6 +56,10 @@ class Relay:
     def checkpoint(self, run: int) -> tuple[int, bytes] | None:
         """The last snapshot that the store of the driver had."""
         return next(one.checkpoint for one in self.known.values() if one.number == run)
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is written inside belongs together: nothing to do here, as it is sent together."""
+        return nullcontext()
 
     def append(
         self,
