@@ -34,6 +34,19 @@ def versions() -> dict[str, str]:
     return found | ({"jax": version("jax")} if find_spec("jax") else {})
 
 
+def differences(there: dict[str, str], here: dict[str, str]) -> str:
+    """Which versions are others on another machine than on this one, in words.
+
+    >>> differences({"torch": "2.12.0", "numpy": "2.4.6"}, {"torch": "2.13.0", "numpy": "2.4.6"})
+    'torch 2.12.0 (here 2.13.0)'
+    """
+    return ", ".join(
+        f"{name} {there.get(name, 'not at all')} (here {here.get(name, 'not at all')})"
+        for name in dict.fromkeys((*here, *there))
+        if there.get(name) != here.get(name)
+    )
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

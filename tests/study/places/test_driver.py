@@ -187,6 +187,22 @@ def test_where_no_worker_starts_the_study_stops(on: Callable[..., list[str]], tm
     assert all(run.status == "pending" for run in read(tmp_path / "s.sqlite").runs)
 
 
+def test_a_place_without_room_is_told_once(
+    on: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(Here):
+        looks = 0
+
+        def news(self, seconds: float) -> list[News]:
+            self.looks += 1
+            return super().news(seconds) if self.looks > 5 else []
+
+    monkeypatch.setattr(driver, "_SECONDS_UNTIL_WAITING_IS_TOLD", -1.0)
+    told = on(Full(), tmp_path / "s.sqlite")
+    assert told[1] == "a place: 4 tasks wait, and none has begun yet; is there room?"
+    assert sum("4 tasks wait" in each for each in told) == 1
+
+
 def test_a_place_that_dies_loses_nothing(on: Callable[..., list[str]], tmp_path: Path, whole: Table) -> None:
     class Dying(Here):
         def news(self, seconds: float) -> list[News]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +18,13 @@ from evenflow.spec.data import Data
 from evenflow.spec.study import Cell
 from evenflow.study.data import DataSet
 from evenflow.study.engines.grouping import Piece
-from evenflow.study.machine import versions
+from evenflow.study.machine import differences, versions
 from evenflow.study.places.place import News, Place, Task
 from evenflow.study.places.relay import known, replay
 from evenflow.study.places.worker import packed
 
 _SECONDS_BETWEEN_TICKS = 0.5
+_SECONDS_UNTIL_WAITING_IS_TOLD = 60.0
 _TRIES = 3
 """How often a piece of work may lose its worker without getting any further."""
 _ENDED = ("finished", "diverged", "failed")
@@ -69,6 +71,7 @@ class Driver:
     _told: set[str] = field(default_factory=set)
     _hosts: dict[str, object] = field(default_factory=dict)
     _unborn: int = 0
+    _quiet: float = field(default_factory=time.monotonic)
 
     def run(self, work: Sequence[Piece], tick: Callable[[], None]) -> dict[str, str]:
         """Do all of it.
@@ -98,8 +101,18 @@ class Driver:
             for news in self.place.news(_SECONDS_BETWEEN_TICKS):
                 if news.number in self._running:
                     self._hear(news)
+            self._tell_waiting()
             tick()
         return self.failed
+
+    def _tell_waiting(self) -> None:
+        """Say, once, that everything waits for room: it may have to wait long, or for ever."""
+        if any(handed.begun for _, handed in self._running.values()):
+            self._quiet = time.monotonic()
+        elif time.monotonic() - self._quiet > _SECONDS_UNTIL_WAITING_IS_TOLD:
+            count = len(self._running)
+            tasks = f"{count} task{'s wait' if count != 1 else ' waits'}"
+            self._say(f"{self.place.words}: {tasks}, and none has begun yet; is there room?")
 
     def _task(self, number: int, todo: _Work) -> Task:
         cells = [cell for piece in todo.pieces for cell in piece.cells]
@@ -205,19 +218,6 @@ class Driver:
         if often or text not in self._told:
             self._told.add(text)
             self.tell(text)
-
-
-def differences(there: dict[str, str], here: dict[str, str]) -> str:
-    """Which versions of a worker are others than those of the driver, in words.
-
-    >>> differences({"torch": "2.12.0", "numpy": "2.4.6"}, {"torch": "2.13.0", "numpy": "2.4.6"})
-    'torch 2.12.0 (here 2.13.0)'
-    """
-    return ", ".join(
-        f"{name} {there.get(name, 'not at all')} (here {here.get(name, 'not at all')})"
-        for name in dict.fromkeys((*here, *there))
-        if there.get(name) != here.get(name)
-    )
 
 
 def check_portable(functions: Iterable[Activation]) -> None:
