@@ -87,7 +87,7 @@ class Slurm:
             shutil.rmtree(
                 self.folder, ignore_errors=True
             )  # jobs of a driver that was killed end when it is gone
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(mode=0o700, parents=True)  # what is unpickled from it must be ours
         except OSError as error:
             raise EvenflowError(
                 f"--on slurm: the folder {folder} cannot be written ({error.strerror}); --on slurm=FOLDER names another"
