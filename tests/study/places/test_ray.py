@@ -1,6 +1,7 @@
 """A Ray cluster of two worker processes of this machine, of which one is killed; a driver that is killed."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from study.places.started import Start, read, wait_for_rows, whole_table
+from study.places.started import Start, read, wait_until_begun, whole_table
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'evenflow[ray]'")
 pytestmark = pytest.mark.slow
@@ -52,13 +53,13 @@ def kill_a_worker(driver: subprocess.Popen) -> None:
 
 def test_a_killed_worker_changes_nothing(start: Start, tmp_path: Path, alone: dict[str, str]) -> None:
     process = start("ray", "--on", "ray", "--jobs", "2", **alone)
-    wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
+    wait_until_begun(tmp_path / "ray")
     kill_a_worker(process)
     expected = whole_table(tmp_path)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "trained on Ray, started for this study on 2 cores" in output
-    assert "was lost (its process was killed or has crashed); 1 network goes on elsewhere" in output
+    assert re.search(r"(was lost|did not start) \(its process was killed or has crashed\)", output)
     table = read(tmp_path / "ray")
     assert table.equals(expected), table.difference(expected)
     assert not (tmp_path / "ray" / "ray.log").exists()
@@ -69,7 +70,7 @@ def test_a_killed_driver_leaves_a_study_that_goes_on_here(
     start: Start, tmp_path: Path, alone: dict[str, str]
 ) -> None:
     process = start("ray", "--on", "ray", "--jobs", "2", **alone)
-    wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
+    wait_until_begun(tmp_path / "ray")
     left = workers(process)
     assert left
     process.kill()
@@ -91,7 +92,7 @@ def test_a_cluster_that_dies_ends_the_study_in_one_line(
     start: Start, tmp_path: Path, alone: dict[str, str]
 ) -> None:
     process = start("ray", "--on", "ray", "--jobs", "2", steps=20000, **alone)
-    wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
+    wait_until_begun(tmp_path / "ray")
     for each in Path("/proc").glob("[0-9]*"):
         try:
             words, group = (each / "cmdline").read_bytes(), os.getsid(int(each.name))
@@ -116,7 +117,7 @@ def test_ctrl_c_ends_everything_and_says_how_to_go_on(
     start: Start, tmp_path: Path, alone: dict[str, str]
 ) -> None:
     process = start("ray", "--on", "ray", "--jobs", "2", steps=20000, **alone)
-    wait_for_rows(tmp_path / "ray" / "study.sqlite", 100)
+    wait_until_begun(tmp_path / "ray")
     left = [*workers(process), *bridges(process)]
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)

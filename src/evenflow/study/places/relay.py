@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -42,7 +43,7 @@ class Relay:
     def __init__(self, known: Mapping[str, Known]) -> None:
         self.known = known
         self.messages: list[Message] = []
-        self._last = time.monotonic()
+        self._last = -math.inf
 
     def begin(self, key: str, seed: int, fields: Mapping[str, object]) -> int:
         """The number that the run has in the store of the driver."""
@@ -84,9 +85,9 @@ class Relay:
         self._call("finish", run, status, {**(_told(facts) or {}), "host": socket.gethostname()})
 
     def taken(self, seconds: float = 0) -> list[Message]:
-        """The calls since this was last asked for; none sooner than `seconds` after that."""
+        """The calls since this last gave any; none sooner than `seconds` after that, the first at once."""
         now = time.monotonic()
-        if now - self._last < seconds:
+        if not self.messages or now - self._last < seconds:
             return []
         messages, self.messages, self._last = self.messages, [], now
         return messages
