@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Activation": "evenflow.spec.activation",
+    "ConvolutionalNetwork": "evenflow.spec.convolutional",
     "Data": "evenflow.spec.data",
     "DataError": "evenflow.errors",
     "Diagnosis": "evenflow.diagnose.diagnosis",
@@ -21,12 +22,14 @@ _HOMES = {
     "Outcome": "evenflow.verify.outcome",
     "Probe": "evenflow.watch.probe",
     "ProbeWarning": "evenflow.measure.recorder",
+    "RecurrentNetwork": "evenflow.spec.recurrent",
     "SpecError": "evenflow.errors",
     "Store": "evenflow.record.store",
     "StoreError": "evenflow.errors",
     "Study": "evenflow.spec.study",
     "Table": "evenflow.record.table",
     "Training": "evenflow.spec.training",
+    "TransformerNetwork": "evenflow.spec.transformer",
     "UnavailableError": "evenflow.errors",
     "activation": "evenflow.spec.activation",
     "activation_names": "evenflow.spec.activation",
@@ -46,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "Activation",
+    "ConvolutionalNetwork",
     "Data",
     "DataError",
     "Diagnosis",
@@ -55,12 +59,14 @@ __all__ = [
     "Outcome",
     "Probe",
     "ProbeWarning",
+    "RecurrentNetwork",
     "SpecError",
     "Store",
     "StoreError",
     "Study",
     "Table",
     "Training",
+    "TransformerNetwork",
     "UnavailableError",
     "activation",
     "activation_names",
@@ -104,12 +110,15 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` re
     from evenflow.record.table import Table
     from evenflow.report.page import write_report
     from evenflow.spec.activation import Activation, activation, activation_names, register_activation
+    from evenflow.spec.convolutional import ConvolutionalNetwork
     from evenflow.spec.data import Data
     from evenflow.spec.files import read_study
     from evenflow.spec.network import Network
     from evenflow.spec.properties import properties
+    from evenflow.spec.recurrent import RecurrentNetwork
     from evenflow.spec.study import Study
     from evenflow.spec.training import Training
+    from evenflow.spec.transformer import TransformerNetwork
     from evenflow.study.advice import advise
     from evenflow.study.build import build
     from evenflow.study.forecast import predict

@@ -201,12 +201,14 @@ def _network_and_data(given: dict[str, Any]) -> tuple[Network, Data]:
         return _network(given), Data(name=given.get("data", "digits"))
     from evenflow.cli.finish import say
     from evenflow.spec.files import read_study
+    from evenflow.study.question import predictable
 
     study = read_study(given["network"])
+    network = predictable(study.network)
     if study.grid:
         say(f"{given['network']} has a grid; this predicts its [network] alone")
     data = Data(name=given["data"]) if "data" in given else study.data
-    return _network(given, study.network), data
+    return _network(given, network), data
 
 
 def _show(network: Network, data: Data, given: dict[str, Any]) -> int:

@@ -13,6 +13,7 @@ import msgspec
 from evenflow.errors import SpecError, suggest
 from evenflow.spec.content import content_hash
 from evenflow.spec.data import Data
+from evenflow.spec.families import family, network_fields, owners
 from evenflow.spec.network import Network
 from evenflow.spec.study import Study
 from evenflow.spec.training import Training
@@ -39,25 +40,22 @@ def study_from_text(text: str, place: str, folder: Path) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{place}: not TOML: {error}") from None
     _refuse_unknown(raw, Study, place)
-    for table, kind in _TABLES.items():
+    for table in _TABLES:
         if table not in raw:
             continue
         if not isinstance(raw[table], dict):
             raise SpecError(f"{place}: {table} is a table; write [{table}] and its keys below it")
-        _refuse_unknown(raw[table], kind, f"{place}, [{table}]")
+    kinds = _TABLES | {"network": _kind_of_network(raw.get("network", {}), place)}
+    for table, kind in kinds.items():
+        _refuse_unknown(raw.get(table, {}), kind, f"{place}, [{table}]")
     _refuse_loose_grid(raw.get("grid", {}), place)
     _resolve_paths(raw, folder)
     for module in raw.get("modules", []):
         import_module(Path(module), place)
     parts = {
-        table: _convert(raw.get(table, {}), kind, f"{place}, [{table}]") for table, kind in _TABLES.items()
+        table: _convert(raw.get(table, {}), kind, f"{place}, [{table}]") for table, kind in kinds.items()
     }
-    rest = {key: value for key, value in raw.items() if key not in _TABLES}
-    study = _convert(rest, Study, place)
-    try:
-        return msgspec.structs.replace(study, **parts)
-    except SpecError as error:
-        raise SpecError(f"{place}: {error}") from None
+    return _convert(raw | {table: msgspec.to_builtins(part) for table, part in parts.items()}, Study, place)
 
 
 def study_to_text(study: Study) -> str:
@@ -98,13 +96,23 @@ def _read_text(path: Path) -> str:
         raise SpecError(f"{path}: cannot be read as a text: {error}") from None
 
 
+def _kind_of_network(raw: dict[str, Any], place: str) -> type[msgspec.Struct]:
+    try:
+        return family(raw.get("family", "dense"))
+    except SpecError as error:
+        raise SpecError(f"{place}, [network]: {error}") from None
+
+
 def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], place: str) -> None:
-    known = kind.__struct_fields__
+    tag = kind.__struct_config__.tag_field
+    known = (tag, *kind.__struct_fields__) if tag else kind.__struct_fields__
     for key in raw:
         if key not in known:
             owner = next(
                 (f"[{table}]" for table, other in _TABLES.items() if key in other.__struct_fields__), ""
             )
+            if key in network_fields():
+                owner = f'[network] with family = "{owners(key)}"' if tag else "[network]"
             hint = suggest(key, known) or (f'; "{key}" belongs to {owner}' if owner else "")
             raise SpecError(f'{place}: "{key}" is not a key here{hint}; known: {", ".join(known)}')
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import msgspec
 
-from evenflow.errors import SpecError
 from evenflow.spec.activation import Activation, activation
 from evenflow.spec.content import content_hash
-from evenflow.spec.initialisation import check_terms
-from evenflow.spec.terms import split_term
+from evenflow.spec.network_checks import check_common, check_equal_widths, clip_term, layer_widths, listed
 
-_CLIPS: dict[str, bool | None] = {"none": False, "norm": True, "value": True}
+FAMILY = "dense"
 
 
-class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Network(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
+):
     """A fully connected network: `depth` hidden layers and a linear output layer.
 
     A hidden layer is *linear map, [normalisation], activation, [dropout]*. Layers are numbered from 1, the
@@ -61,58 +60,31 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     clip: str = "none"
 
     def __post_init__(self) -> None:
-        self._check_shape()
-        for width in self.widths:
-            if width < 1:
-                raise SpecError(f"width = {width}: a layer has at least 1 unit")
-        if not self.activation:
-            raise SpecError("activation = []: the list is empty; name at least one activation")
-        for name in dict.fromkeys(self.activation_names):
-            activation(name)
-        check_terms(self.initialisation, self.bias_initialisation)
-        self._check_clip()
-        if not 0 <= self.dropout < 1:
-            raise SpecError(f"dropout = {self.dropout:g}: it is a share, at least 0 and below 1")
-        if not math.isfinite(self.residual_scale):
-            raise SpecError(f"residual_scale = {self.residual_scale:g}: it is a finite number")
-        if self.residual != "none" and len(set(self.widths)) > 1:
-            raise SpecError(
-                f'residual = "{self.residual}" needs hidden layers of equal width, but width = '
-                f'{list(self.widths)}; give one number, or residual = "none"'
-            )
-
-    def _check_shape(self) -> None:
-        if not isinstance(self.width, int) and not self.width:
-            raise SpecError("width = []: the list is empty; give one number a hidden layer")
-        if self.depth is not None and self.depth < 1:
-            raise SpecError(f"depth = {self.depth}: a network has at least 1 hidden layer")
-        if not isinstance(self.width, int) and len(self.width) != self.layers:
-            raise SpecError(
-                f"width lists {len(self.width)} layers but depth = {self.depth}; "
-                "leave depth out, or give one number for width"
-            )
-
-    def _check_clip(self) -> None:
-        kind, value = split_term(self.clip, _CLIPS, "clip")
-        if kind != "none" and (value is None or value <= 0):
-            raise SpecError(f'clip "{self.clip}": the bound is above 0')
+        check_common(
+            widths=self.widths,
+            activations=listed(self.activation),
+            initialisation=self.initialisation,
+            bias_initialisation=self.bias_initialisation,
+            residual_scale=self.residual_scale,
+            dropout=self.dropout,
+            clip=self.clip,
+        )
+        check_equal_widths(self.residual, self.widths, "hidden layers")
 
     @property
     def layers(self) -> int:
         """The number of hidden layers, which is `depth` or follows from `width` where depth was left out."""
-        if self.depth is not None:
-            return self.depth
-        return 20 if isinstance(self.width, int) else len(self.width)
+        return len(self.widths)
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Units of every hidden layer, of length `depth`."""
-        return (self.width,) * self.layers if isinstance(self.width, int) else self.width
+        return layer_widths(self.depth, self.width, 20, "a hidden layer")
 
     @property
     def activation_names(self) -> tuple[str, ...]:
         """Name of the activation of every hidden layer, of length `depth`."""
-        names = (self.activation,) if isinstance(self.activation, str) else self.activation
+        names = listed(self.activation)
         return tuple(names[layer % len(names)] for layer in range(self.layers))
 
     @property
@@ -123,7 +95,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def clipping(self) -> tuple[str, float | None]:
         """Kind (`none`, `norm`, `value`) and bound of gradient clipping."""
-        return split_term(self.clip, _CLIPS, "clip")
+        return clip_term(self.clip)
 
     @property
     def plain(self) -> dict[str, object]:
@@ -134,4 +106,6 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def hash(self) -> str:
         """Twelve hex digits of the content; a custom activation counts with its values, not its name only."""
         custom = [item.fingerprint for item in dict.fromkeys(self.activations) if item.custom]
-        return content_hash([self.plain, custom])
+        # without its family, as before there were others: what a store holds of it is found again
+        known = {name: value for name, value in self.plain.items() if name != "family"}
+        return content_hash([known, custom])

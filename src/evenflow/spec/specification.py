@@ -9,16 +9,17 @@ import msgspec
 
 from evenflow.errors import SpecError
 from evenflow.spec.data import Data
+from evenflow.spec.families import AnyNetwork, changed_network, network_fields
 from evenflow.spec.network import Network
 from evenflow.spec.training import Training
 
-PARTS: dict[str, type[msgspec.Struct]] = {"network": Network, "data": Data, "training": Training}
+PARTS = ("network", "data", "training")
 _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 
 def _owners() -> dict[str, tuple[str, str]]:
     """Grid key -> (part, field of that part). The key `data` is the name of the data set."""
-    owners = {name: ("network", name) for name in Network.__struct_fields__}
+    owners = {name: ("network", name) for name in network_fields()}
     owners |= {name: ("training", name) for name in Training.__struct_fields__}
     owners |= {name: ("data", name) for name in Data.__struct_fields__ if name != "name"}
     return owners | {"data": ("data", "name")}
@@ -35,15 +36,15 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
     ('tanh', 0.01)
     """
 
-    network: Network = Network()
+    network: AnyNetwork = Network()
     data: Data = Data()
     training: Training = Training()
 
     @property
     def fields(self) -> dict[str, object]:
-        """Every field by its grid key, as plain data."""
+        """Every field by its grid key, as plain data; without those of other families."""
         parts = {part: getattr(self, part).plain for part in PARTS}
-        return {key: parts[part][field] for key, (part, field) in GRID_KEYS.items()}
+        return {key: parts[part][field] for key, (part, field) in GRID_KEYS.items() if field in parts[part]}
 
     def with_fields(self, fields: Mapping[str, object], place: str = "") -> Specification:
         """The same with other values of some fields, by their grid keys.
@@ -55,11 +56,16 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SpecError: a value is wrong, or does not go with the others.
         """
-        parts = {part: msgspec.to_builtins(getattr(self, part)) for part in PARTS}
+        parts = {part: msgspec.to_builtins(getattr(self, part)) for part in ("data", "training")}
+        of_network = {key: value for key, value in fields.items() if GRID_KEYS[key][0] == "network"}
         for key, value in fields.items():
             part, field = GRID_KEYS[key]
-            parts[part][field] = value
-        network = _converted(parts["network"], Network, place)
+            if part != "network":
+                parts[part][field] = value
+        try:
+            network = changed_network(self.network, of_network)
+        except (SpecError, msgspec.ValidationError) as error:
+            raise SpecError(f"{place}{error}") from None
         training = _converted(parts["training"], Training, place)
         if network.normalisation == "batch" and training.batch == 1:
             raise SpecError(

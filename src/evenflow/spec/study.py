@@ -11,6 +11,7 @@ import msgspec
 from evenflow.errors import SpecError, suggest
 from evenflow.spec.content import content_hash
 from evenflow.spec.data import Data
+from evenflow.spec.families import AnyNetwork
 from evenflow.spec.network import Network
 from evenflow.spec.remedies import chosen, remedied, why_not
 from evenflow.spec.specification import GRID_KEYS, Specification
@@ -23,7 +24,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     `digest` names the content of files on the user's disk, so that a changed file is another cell.
     """
 
-    network: Network
+    network: AnyNetwork
     data: Data
     training: Training
     record_every: int
@@ -77,7 +78,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     record_every: int = 10
     target_accuracy: float = 0.9
     modules: tuple[str, ...] = ()
-    network: Network = Network()
+    network: AnyNetwork = Network()
     data: Data = Data()
     training: Training = Training()
     grid: dict[str, tuple[Any, ...]] = {}

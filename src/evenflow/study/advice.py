@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evenflow.spec.data import Data
-from evenflow.spec.network import Network
+from evenflow.spec.families import AnyNetwork
 from evenflow.study.question import Loss, question
 from evenflow.theory.recommend import Recommendation, recommended_initialisation
 from evenflow.theory.remedies import Remedy, assess, remedies, verdict
@@ -37,7 +37,7 @@ class Advice:
 
 
 def advise(
-    network: Network | nn.Module,
+    network: AnyNetwork | nn.Module,
     data: Data | Sequence[Any] | None = None,
     loss: Loss | None = None,
     *,
@@ -55,6 +55,7 @@ def advise(
     Raises:
         SpecError: the network, the data or the loss do not fit or leave the reach of the theory.
 
+    >>> from evenflow.spec.network import Network
     >>> advice = advise(Network(depth=3, width=32, activation="tanh"))
     >>> advice.initialisation.reason
     'with it tanh is critical, and the variance is stable'

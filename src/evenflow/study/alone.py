@@ -24,10 +24,9 @@ def training(cell: Cell, data: DataSet, store: Ledger, jobs: int) -> Iterator[No
     from evenflow.study.engines.torch import train
 
     stopwatch = Stopwatch()
-    samples, inputs = data.train_inputs.shape
-    batch = min(cell.training.batch, samples)
+    batch = min(cell.training.batch, len(data.train_inputs))
     facts: dict[str, object] = {
-        "flops_per_step": flops_per_step(cell.network, inputs, data.classes, batch),
+        "flops_per_step": flops_per_step(cell.network, data.shape, data.classes, batch),
         "classes": data.classes,
         "diverged_at": None,
         "engine": "torch",

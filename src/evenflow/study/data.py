@@ -17,6 +17,7 @@ from evenflow.errors import DataError
 from evenflow.spec.data import DATA_SETS, Data
 from evenflow.study.datasets.digits import digits
 from evenflow.study.datasets.files import files_read, idx, npz
+from evenflow.study.datasets.first_symbol import first_symbol
 from evenflow.study.datasets.generated import blobs, spirals
 from evenflow.study.datasets.imbalance import long_tailed
 from evenflow.study.datasets.mnist1d import mnist1d
@@ -31,6 +32,7 @@ _SOURCES: dict[str, Callable[[Data], Source]] = {
     "mnist1d": mnist1d,
     "spirals": spirals,
     "blobs": blobs,
+    "first_symbol": first_symbol,
     "idx": idx,
     "npz": npz,
 }
@@ -48,6 +50,7 @@ class DataSet:
         test_labels: int64, shape `(test samples,)`.
         classes: number of classes; under imbalance the last is the rarest.
         description: one sentence on what the data are, how many, how split and how standardised.
+        shape: of a sample before it was flattened, as `Source` has it.
     """
 
     name: str
@@ -57,13 +60,14 @@ class DataSet:
     test_labels: NDArray[np.int64]
     classes: int
     description: str
+    shape: tuple[int, ...]
 
 
 def names() -> tuple[str, ...]:
     """The names of all data sets.
 
     >>> names()
-    ('digits', 'digits28', 'mnist1d', 'spirals', 'blobs', 'idx', 'npz')
+    ('digits', 'digits28', 'mnist1d', 'spirals', 'blobs', 'first_symbol', 'idx', 'npz')
     """
     return tuple(DATA_SETS)
 
@@ -93,8 +97,9 @@ def load(data: Data) -> DataSet:
         f"{source.what}: {len(train.labels)} training and {len(test.labels)} test samples ({split}{tail}), "
         f"{train.inputs.shape[1]} features, {source.classes} classes; inputs {scale}."
     )
+    shape = source.shape or train.inputs.shape[1:]
     return DataSet(
-        data.name, train.inputs, train.labels, test.inputs, test.labels, source.classes, description
+        data.name, train.inputs, train.labels, test.inputs, test.labels, source.classes, description, shape
     )
 
 

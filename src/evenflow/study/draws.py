@@ -9,6 +9,7 @@ paired too (common random numbers).
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import pairwise
 
@@ -24,7 +25,10 @@ _SMALLEST = 2.0**-54  # below every other number that Generator.random returns, 
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:
-    """The generator of one place: `(WEIGHTS, layer)`, `(BIASES, layer)` or `(ORDER, epoch)`."""
+    """The generator of one place: `(WEIGHTS, layer)`, `(BIASES, layer)` or `(ORDER, epoch)`.
+
+    Where a layer has several matrices, a third number from 1 says which: 0 would be none at all to the generator.
+    """
     return np.random.default_rng([seed, *place])
 
 
@@ -63,9 +67,28 @@ def initial_parameters(
         name = f"hidden_{layer}" if layer <= network.layers else "output"
         weights = weight_draw(network.initialisation, fan_in, fan_out, before[layer - 1])
         biases = bias_draw(network.bias_initialisation, network.initialisation, fan_in)
-        parameters[f"{name}.weight"] = draw(weights, (fan_out, fan_in), generator(seed, WEIGHTS, layer))
-        parameters[f"{name}.bias"] = draw(biases, (fan_out,), generator(seed, BIASES, layer))
+        sources = (generator(seed, WEIGHTS, layer), generator(seed, BIASES, layer))
+        parameters |= linear_map(name, (fan_out, fan_in), (weights, biases), sources)
     return parameters
+
+
+def linear_map(
+    name: str,
+    shape: tuple[int, ...],
+    rules: tuple[Draw, Draw],
+    sources: tuple[np.random.Generator, np.random.Generator],
+) -> dict[str, NDArray[np.float32]]:
+    """Weight and bias of one map: weights of `shape`, (units out, …), as a matrix of so many rows.
+
+    Args:
+        name: of the module that has them.
+        shape: (units out, units in), or of a convolution (channels out, channels in, sides of the kernel …).
+        rules: of the weights and of the biases.
+        sources: generators of both.
+    """
+    matrix = draw(rules[0], (shape[0], math.prod(shape[1:])), sources[0])
+    bias = draw(rules[1], shape[:1], sources[1])
+    return {f"{name}.weight": matrix.reshape(shape), f"{name}.bias": bias}
 
 
 def batch_indices(step: int, samples: int, batch: int, seed: int) -> NDArray[np.int64]:

@@ -17,10 +17,10 @@ from evenflow.record.axes import Run, Site
 from evenflow.record.table import Table
 from evenflow.spec.content import content_hash
 from evenflow.spec.data import Data
-from evenflow.spec.network import Network
+from evenflow.spec.families import AnyNetwork
 from evenflow.spec.plan import Plan, plan_of
 from evenflow.spec.properties import properties
-from evenflow.study.question import MOST, Loss, first_batch, load_data, question, torch_loss
+from evenflow.study.question import MOST, Loss, first_batch, load_data, predictable, question, torch_loss
 from evenflow.theory.dead_units import dead_fraction, dead_units
 from evenflow.theory.precision import float32_depths
 from evenflow.theory.propagate import Forecast, propagate
@@ -33,7 +33,7 @@ Row = tuple[int, int, Site, str, dict[str, float]]
 
 
 def predict(
-    network: Network | nn.Module,
+    network: AnyNetwork | nn.Module,
     data: Data | Sequence[Any] | None = None,
     loss: Loss | None = None,
     *,
@@ -67,6 +67,7 @@ def predict(
     Raises:
         SpecError: the network, the data or the loss do not fit or leave the reach of the theory.
 
+    >>> from evenflow.spec.network import Network
     >>> table = predict(Network(depth=2, width=32, activation="tanh"))
     >>> len(table.select(kind="weight"))
     3
@@ -92,7 +93,7 @@ def predict(
 
 
 def draw(
-    network: Network,
+    network: AnyNetwork,
     data: Data | None = None,
     loss: Loss | None = None,
     *,
@@ -123,6 +124,7 @@ def draw(
 
     if seeds < 1:
         raise SpecError(f"seeds = {seeds}: draw 1 network or more")
+    network = predictable(network)
     chosen = data or Data()
     samples = load_data(chosen)
     features, classes = samples.train_inputs.shape[1], samples.classes

@@ -20,7 +20,7 @@ from evenflow.record.writing import Row
 from evenflow.spec.activation import Activation, activation
 from evenflow.spec.content import content_hash
 from evenflow.spec.data import Data
-from evenflow.spec.network import Network
+from evenflow.spec.families import AnyNetwork
 from evenflow.spec.specification import GRID_KEYS
 from evenflow.spec.study import Cell
 from evenflow.study.forecast import predict
@@ -42,7 +42,7 @@ class Topic:
     """
 
     key: str
-    network: Network
+    network: AnyNetwork
     data: Data
     batch: int
     seed: int

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from evenflow.errors import SpecError
 from evenflow.spec.content import content_hash
+from evenflow.spec.convolutional import ConvolutionalNetwork
 from evenflow.spec.data import Data
+from evenflow.spec.families import AnyNetwork, family_of
 from evenflow.spec.network import Network
 from evenflow.spec.plan import Plan, plan_of
+from evenflow.spec.recurrent import RecurrentNetwork
 from evenflow.theory.losses import Gradient, loss_gradient
 
 if TYPE_CHECKING:
@@ -51,15 +54,20 @@ class Question:
 
 
 def question(
-    network: Network | nn.Module,
+    network: AnyNetwork | nn.Module,
     data: Data | Sequence[Any] | None,
     loss: Loss | None,
     *,
     batch: int,
     seed: int,
 ) -> Question:
-    """Bring a network, its data and its loss into the form that theory takes; arguments as of `predict`."""
-    if isinstance(network, Network):
+    """Bring a network, its data and its loss into the form that theory takes; arguments as of `predict`.
+
+    Raises:
+        SpecError: the network is of a family that theory does not predict layer by layer, or something does not fit.
+    """
+    if isinstance(network, AnyNetwork):
+        network = predictable(network)
         if not (data is None or isinstance(data, Data)):
             raise SpecError(
                 "a specification is predicted on a data set, Data(name=...); a batch goes with a torch model"
@@ -80,6 +88,26 @@ def question(
     plan, inputs, gradient, whole = _from_model(network, data, loss)
     key = content_hash([plan.widths, [layer.name for layer in plan.layers], len(inputs), seed])
     return Question(plan, inputs, gradient, inputs, {"model": type(network).__name__}, key, whole)
+
+
+def predictable(network: AnyNetwork) -> Network:
+    """The specification itself, where theory predicts it layer by layer.
+
+    Raises:
+        SpecError: it is of another family, of which theory knows no more than how much a stack of its blocks grows.
+    """
+    if isinstance(network, Network):
+        return network
+    if isinstance(network, ConvolutionalNetwork):
+        instead = "convolution_stack, for a stack without pooling, skips and normalisation"
+    elif isinstance(network, RecurrentNetwork):
+        instead = f"{network.cell}, for the gradient through the time steps of one layer"
+    else:
+        instead = "transformer_stack, for the growth over its blocks"
+    raise SpecError(
+        f"theory predicts fully connected networks layer by layer, and no {family_of(network)} one; measure it with "
+        f"'evenflow study', or see evenflow.theory.blocks.{instead}"
+    )
 
 
 def load_data(data: Data) -> DataSet:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from evenflow.errors import EvenflowError
+from evenflow.errors import EvenflowError, SpecError
 from evenflow.record.axes import Run
 from evenflow.record.lock import lock
 from evenflow.record.store import Store
 from evenflow.spec.activation import Activation
 from evenflow.spec.data import Data
 from evenflow.spec.files import study_to_text
+from evenflow.spec.network import Network
 from evenflow.spec.study import Cell, Study
 from evenflow.study.alone import custom_activations, training
 from evenflow.study.data import DataSet, digest, load
@@ -49,14 +50,24 @@ def plan(study: Study) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
 
     Raises:
         DataError: a data set cannot be loaded.
-        SpecError: a combination is repeated.
+        SpecError: a combination is repeated, or a network cannot read its data.
     """
     digests: dict[Data, str] = {}
     for cell in (*study.cells(), *study.remedied_cells()):
         if cell.data not in digests:
             _load(cell.data)
             digests[cell.data] = digest(cell.data)
+        if not isinstance(cell.network, Network):
+            _check_readable(cell)
     return study.cells(digests), study.remedied_cells(digests)
+
+
+def _check_readable(cell: Cell) -> None:
+    """Raise SpecError where the network cannot read samples of this shape."""
+    try:
+        cell.network.sample(_load(cell.data).shape)
+    except SpecError as error:
+        raise SpecError(f'data set "{cell.data.name}": {error}') from None
 
 
 def run_study(

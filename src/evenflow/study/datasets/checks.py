@@ -40,7 +40,7 @@ def checked_source(
     samples = [Samples(inputs, np.searchsorted(known, labels).astype(np.int64)) for inputs, labels in parts]
     if not np.array_equal(known, np.arange(len(known))):
         what += f" (labels {_listed(known)} renumbered from 0)"
-    return Source(what, len(known), *samples)
+    return Source(what, len(known), *samples, shape=tuple(train[inputs_name].shape[1:]))
 
 
 def _checked_part(place: str, part: Mapping[str, NDArray]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -23,7 +23,10 @@ def digits(data: Data) -> Source:
     inputs = upsample(images, side).reshape(len(images), side * side).astype(np.float32)
     labels = np.asarray(labels, dtype=np.int64)
     return Source(
-        f"scikit-learn's handwritten digits, {side} × {side} pixels{how}", 10, Samples(inputs, labels)
+        f"scikit-learn's handwritten digits, {side} × {side} pixels{how}",
+        10,
+        Samples(inputs, labels),
+        shape=(side, side),
     )
 
 

@@ -24,13 +24,16 @@ class Samples:
 class Source:
     """Samples of a data set; `test` is None where the data have no split of their own.
 
-    `what` says in a few words what the data are, and opens the description that a reader sees.
+    `what` says in a few words what the data are, and opens the description that a reader sees. `shape` is that of a
+    sample before it was flattened, row by row: (length,), (height, width), (height, width, channels) or, of a sequence,
+    (steps, features).
     """
 
     what: str
     classes: int
     train: Samples
     test: Samples | None = None
+    shape: tuple[int, ...] = ()
 
 
 def balanced_labels(samples: int, classes: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from evenflow.errors import SpecError, UnavailableError, suggest
 from evenflow.spec.activation import Activation, activation
+from evenflow.spec.network import Network
 from evenflow.spec.study import Cell
 from evenflow.study.engines.grouping import Alike, alike
 
@@ -20,6 +21,8 @@ Engine = Literal["auto", "jax", "torch"]
 _SECONDS_TO_START = 1.0
 _SECONDS_TO_COMPILE_A_LAYER = 0.15
 _SECONDS_SAVED_A_LAYER_AND_STEP = 2e-4
+
+_OTHER_FAMILY = "the fast engine has fully connected networks only"
 
 # Fields that the fast engine has a meaning for; a later one with another value than its default goes to torch.
 _KNOWN = frozenset(
@@ -66,7 +69,10 @@ def choices(cells: Sequence[Cell], engine: Engine = "auto") -> tuple[Choice, ...
     kinds: dict[Alike, list[Cell]] = {}
     found: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        kinds.setdefault(alike(cell), []).append(cell)
+        if isinstance(cell.network, Network):
+            kinds.setdefault(alike(cell), []).append(cell)
+        else:
+            found.setdefault(("torch", _OTHER_FAMILY), []).append(cell)
     for kind, members in kinds.items():
         reason = _obstacle(members[0])
         if not reason and engine == "auto" and not _pays(kind, len(members)):

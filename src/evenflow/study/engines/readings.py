@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from evenflow.measure.capture import Signal, captured
+from evenflow.measure.sites import parameter_kind
 from evenflow.measure.statistics import (
-    elementwise_slope,
     live_units,
     max_abs,
     mean,
@@ -23,36 +23,57 @@ from evenflow.measure.statistics import (
     zero_fraction,
 )
 from evenflow.record.schema import Site
+from evenflow.spec.families import AnyNetwork
 from evenflow.spec.network import Network
 from evenflow.spec.properties import properties
 from evenflow.study.data import DataSet
+from evenflow.study.engines.watched import Watched, watched
 
 # What one recorded step has read so far: (site, phase) -> statistic -> figure.
 Readings = defaultdict[tuple[Site, str], dict[str, float]]
 
 # Rows of the data set that are evaluated at once; bounds the memory, changes no figure.
 _CHUNK = 2048
+_SMALL_CHUNK = 256  # where every unit has a figure for each place or time step
 
 
-def read_signals(readings: Readings, model: nn.Module, network: Network, signals: dict[str, Signal]) -> None:
-    """Forward and backward signal of every hidden layer on one batch, after the backward pass."""
-    for depth, (name, signal) in enumerate(signals.items(), start=1):
+def read_signals(
+    readings: Readings, model: nn.Module, network: AnyNetwork, signals: dict[str, Signal]
+) -> None:
+    """Forward and backward signal of every hidden layer on one batch, after the backward pass.
+
+    Of a recurrent layer the gradient is that with respect to what enters at every time step t, at a site
+    `hidden_1[t]` each: it has come back through all later steps.
+    """
+    for one in watched(network):
+        signal = signals.get(one.name)
+        if signal is None:  # the step was not to be recorded, but its loss is not finite
+            continue
         outputs = signal.outputs.detach()
-        slope = elementwise_slope(model.get_submodule(name), signal.inputs)
-        max_slope = properties(network.activations[depth - 1]).max_slope
-        units = outputs.shape[-1]
-        readings[Site(name, "activation", depth, units), ""] |= {
+        units = one.units(outputs)
+        found = readings[Site(one.name, "activation", one.depth, units), ""]
+        found |= {
             "mean": mean(outputs).item(),
             "std": std(outputs).item(),
             "rms": rms(outputs).item(),
             "max_abs": max_abs(outputs).item(),
             "zero_fraction": zero_fraction(outputs).item(),
-            "saturated_fraction": saturated_fraction(slope, max_slope).item(),
             "nonfinite_count": nonfinite_count(outputs).item(),
         }
-        if signal.inputs.grad is not None:
-            site = Site(name, "pre-activation", depth, units)
-            readings[site, "accumulated"]["signal_rms"] = rms(signal.inputs.grad).item()
+        slope = one.slope(model, signal)
+        if slope is not None and one.function is not None:
+            max_slope = properties(one.function).max_slope
+            found["saturated_fraction"] = saturated_fraction(slope, max_slope).item()
+        gradient = signal.inputs.grad
+        if gradient is None:
+            continue
+        if one.states:
+            for step, part in enumerate(gradient.unbind(1)):
+                site = Site(f"{one.name}[{step}]", "input", one.depth - 1, part.shape[-1])
+                readings[site, "accumulated"]["signal_rms"] = rms(part).item()
+        else:
+            site = Site(one.name, "pre-activation", one.depth, units)
+            readings[site, "accumulated"]["signal_rms"] = rms(gradient).item()
 
 
 def read_parameters(readings: Readings, model: nn.Module, phase: str) -> None:
@@ -76,7 +97,7 @@ def read_updates(readings: Readings, model: nn.Module, before: dict[str, Tensor]
         }
 
 
-def read_results(readings: Readings, model: nn.Module, network: Network, data: DataSet) -> None:
+def read_results(readings: Readings, model: nn.Module, network: AnyNetwork, data: DataSet) -> None:
     """Loss, accuracy, recall of each class and dead units, over the whole data set in evaluation mode.
 
     Units are dead or live over the training part.
@@ -86,9 +107,9 @@ def read_results(readings: Readings, model: nn.Module, network: Network, data: D
     inputs, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
     logits, live = _evaluated(model, network, inputs.to(dtype), watch=True)
     _read_answers(readings, "train", logits, labels)
-    for depth, (name, units) in enumerate(live.items(), start=1):
+    for one, units in live.items():
         dead = 1 - units.double().mean().item()
-        readings[Site(name, "activation", depth, len(units)), ""]["dead_fraction"] = dead
+        readings[Site(one.name, "activation", one.depth, len(units)), ""]["dead_fraction"] = dead
 
     inputs, labels = torch.from_numpy(data.test_inputs), torch.from_numpy(data.test_labels)
     logits, _ = _evaluated(model, network, inputs.to(dtype), watch=False)
@@ -110,37 +131,32 @@ def _read_answers(readings: Readings, part: str, logits: Tensor, labels: Tensor)
 
 
 def parameter_sites(model: nn.Module) -> Iterator[tuple[Site, nn.Parameter]]:
-    """Every parameter with its site; `depth` is the number of its layer, the output layer's being the last."""
+    """Every parameter with its site; `depth` counts the matrices in their order, and what has one number a unit belongs
+    to the matrix before it."""
     depth = 0
-    for path, module in model.named_children():
-        layer = path.rpartition("_")[2]
-        depth = int(layer) if layer.isdigit() else depth + 1
-        for name, parameter in module.named_parameters():
-            kind = _parameter_kind(module, name)
-            yield Site(f"{path}.{name}", kind, depth, parameter.shape[0]), parameter
-
-
-def _parameter_kind(module: nn.Module, name: str) -> str:
-    if isinstance(module, nn.Linear):
-        return name
-    if isinstance(module, nn.PReLU):
-        return "slope"
-    return "scale" if name == "weight" else "shift"
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            kind = parameter_kind(module, name, parameter)
+            depth += kind == "weight"
+            full = f"{path}.{name}" if path else name
+            yield Site(full, kind, max(depth, 1), parameter.shape[0]), parameter
 
 
 def _evaluated(
-    model: nn.Module, network: Network, inputs: Tensor, *, watch: bool
-) -> tuple[Tensor, dict[str, Tensor]]:
+    model: nn.Module, network: AnyNetwork, inputs: Tensor, *, watch: bool
+) -> tuple[Tensor, dict[Watched, Tensor]]:
     """Logits of all `inputs`, and for every activation which units are live (when `watch`)."""
-    names = [f"activation_{layer}" for layer in range(1, network.layers + 1)] if watch else []
-    modules = {name: model.get_submodule(name) for name in names}
+    places = [one for one in watched(network) if one.function is not None] if watch else []
     logits: list[Tensor] = []
-    live: dict[str, Tensor] = {}
-    with torch.no_grad(), captured(modules) as signals:
-        for chunk in inputs.split(_CHUNK):
+    live: dict[Watched, Tensor] = {}
+    rows = _CHUNK if isinstance(network, Network) else _SMALL_CHUNK
+    with torch.no_grad(), captured({one.name: model.get_submodule(one.name) for one in places}) as signals:
+        for chunk in inputs.split(rows):
             logits.append(model(chunk))
-            for name, signal in signals.items():
-                units = live_units(elementwise_slope(modules[name], signal.inputs))
-                live[name] = live[name] | units if name in live else units
+            for one in places:
+                slope = one.slope(model, signals[one.name])
+                assert slope is not None
+                units = live_units(slope)
+                live[one] = live[one] | units if one in live else units
             signals.clear()
     return torch.cat(logits), live

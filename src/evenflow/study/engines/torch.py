@@ -19,7 +19,8 @@ from torch import nn
 
 from evenflow.measure.capture import captured
 from evenflow.record.schema import Site
-from evenflow.spec.network import Network
+from evenflow.spec.families import AnyNetwork
+from evenflow.spec.recurrent import RecurrentNetwork
 from evenflow.spec.study import Cell
 from evenflow.spec.training import Training
 from evenflow.study.build import build
@@ -33,6 +34,7 @@ from evenflow.study.engines.readings import (
     read_signals,
     read_updates,
 )
+from evenflow.study.engines.watched import watched
 
 
 def train(
@@ -58,7 +60,7 @@ def train(
     torch.manual_seed(cell.seed)  # for dropout; every other draw has its own generator
     inputs, labels = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_labels)
     inputs = inputs.to(dtype)
-    model = build(cell.network, inputs.shape[1], data.classes, cell.seed).to(dtype)
+    model = build(cell.network, data.shape, data.classes, cell.seed).to(dtype)
     optimiser = make_optimiser(model, cell.training)
     first = _restore(resume, model, optimiser) if resume else 0
     criterion = nn.CrossEntropyLoss()
@@ -73,8 +75,11 @@ def train(
         started = time.perf_counter()
 
         model.train()
+        batch = inputs[chosen]
+        if recorded and isinstance(cell.network, RecurrentNetwork):
+            batch.requires_grad_()  # so that the gradient is seen at every time step of the first layer too
         with captured(_activations(model, cell.network) if recorded else {}) as signals:
-            loss = criterion(model(inputs[chosen]), labels[chosen])
+            loss = criterion(model(batch), labels[chosen])
         optimiser.zero_grad()
         loss.backward()
         diverged = not math.isfinite(loss.item())
@@ -117,7 +122,7 @@ def make_optimiser(model: nn.Module, training: Training) -> torch.optim.Optimize
             return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
 
 
-def clip(model: nn.Module, network: Network) -> bool:
+def clip(model: nn.Module, network: AnyNetwork) -> bool:
     """Clip the gradient in place as the specification says; True when clipping is on."""
     kind, bound = network.clipping
     if bound is None:
@@ -129,9 +134,8 @@ def clip(model: nn.Module, network: Network) -> bool:
     return True
 
 
-def _activations(model: nn.Module, network: Network) -> dict[str, nn.Module]:
-    names = [f"activation_{layer}" for layer in range(1, network.layers + 1)]
-    return {name: model.get_submodule(name) for name in names}
+def _activations(model: nn.Module, network: AnyNetwork) -> dict[str, nn.Module]:
+    return {one.name: model.get_submodule(one.name) for one in watched(network)}
 
 
 def _snapshot(step: int, model: nn.Module, optimiser: torch.optim.Optimizer) -> bytes:
