@@ -33,6 +33,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "add_skip_connections": ("plain", "scaled"),
     "scale_residual_branches": ("scaled",),
     "pre_norm": ("",),
+    "open_forget_gates": ("1",),
+    "replace_recurrence": ("lstm", "gru"),
 }
 """The forms that a remedy's bare name stands for."""
 NEVER: Mapping[str, str] = {
@@ -45,9 +47,7 @@ NEVER: Mapping[str, str] = {
     "mend_loss": "a specification has one loss, cross-entropy of the logits",
     "guard_operation": "a specification has no operation that is written by hand",
     "take_out_operation": "a specification has no operation that is written by hand",
-    "open_forget_gates": "a specification is fully connected and has no gates",
     "normalise_first_layer": "a specification normalises all hidden layers or none",
-    "replace_recurrence": "a specification is fully connected and has no recurrent layer",
     "mend_output_layer": "the output layer of a specification is linear, with one unit a class",
 }
 """Remedies without a counterpart among the fields of a specification, and why."""
@@ -150,6 +150,7 @@ def _check_form(name: str, form: str, place: str) -> None:
         "add_normalisation": ("batch", "layer", "rms"),
         "add_skip_connections": ("plain", "scaled"),
         "scale_residual_branches": ("scaled",),
+        "replace_recurrence": ("lstm", "gru"),
         "zero_biases": (),
         "pre_norm": (),
     }.get(name)

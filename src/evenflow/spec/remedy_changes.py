@@ -9,8 +9,13 @@ import math
 from collections.abc import Callable, Mapping
 
 from evenflow.errors import SpecError
+from evenflow.spec.convolutional import ConvolutionalNetwork
+from evenflow.spec.families import AnyNetwork
 from evenflow.spec.initialisation import bias_draw, gain
+from evenflow.spec.network import Network
+from evenflow.spec.recurrent import KEEPS, RecurrentNetwork
 from evenflow.spec.specification import Specification
+from evenflow.spec.transformer import TransformerNetwork
 
 Fields = Mapping[str, object]
 Change = Callable[[Specification, str, Mapping[str, float]], Fields]
@@ -43,7 +48,7 @@ def _reinitialise(specification: Specification, form: str, _: Mapping[str, float
     }
     if form in beyond:
         raise Unfit(beyond[form])
-    if form == "orthogonal":
+    if form == "orthogonal" and isinstance(specification.network, Network | ConvolutionalNetwork):
         names = set(specification.network.activation_names)
         if len(names) > 1:
             raise Unfit("its activations need several gains, and orthogonal takes one")
@@ -69,7 +74,13 @@ def _add_normalisation(specification: Specification, form: str, _: Mapping[str, 
         raise Unfit(f"its layers have a normalisation already, {specification.network.normalisation}")
     if form == "batch" and specification.training.batch == 1:
         raise Unfit("batch normalisation needs batches of at least 2 samples")
-    return {"normalisation": form, "normalisation_position": "before"}
+    return {"normalisation": form, **_in_front(specification)}
+
+
+def _in_front(specification: Specification) -> Fields:
+    """Where a normalisation of hidden layers is to stand; other families have one place for it."""
+    placed = hasattr(specification.network, "normalisation_position")
+    return {"normalisation_position": "before"} if placed else {}
 
 
 def _add_skip_connections(specification: Specification, form: str, measured: Mapping[str, float]) -> Fields:
@@ -79,7 +90,7 @@ def _add_skip_connections(specification: Specification, form: str, measured: Map
         raise Unfit("residual_scale is a number and not learned")
     if network.residual != "none":
         raise Unfit("it has skip connections already")
-    if network.layers < 2:
+    if _branches(network) < 1:
         raise Unfit("it has no hidden layer behind another")
     if len(set(network.widths)) > 1:
         raise Unfit("skip connections need hidden layers of equal width")
@@ -93,7 +104,7 @@ def _scale_residual_branches(
     network = specification.network
     if form == "zero":
         raise Unfit("residual_scale is a number and not learned")
-    if network.residual == "none" or network.layers < 2:
+    if network.residual == "none" or _branches(network) < 1:
         raise Unfit("it has no residual branches")
     if network.residual_scale != 1.0:
         raise Unfit(f"its branches are scaled already, by {network.residual_scale:g}")
@@ -101,15 +112,20 @@ def _scale_residual_branches(
 
 
 def _branch_scale(specification: Specification) -> float:
-    """1/√(2L) for L branches, one a hidden layer but the first."""
-    return float(f"{1 / math.sqrt(2 * (specification.network.layers - 1)):.4g}")
+    """1/√(2L) for L branches."""
+    return float(f"{1 / math.sqrt(2 * _branches(specification.network)):.4g}")
+
+
+def _branches(network: AnyNetwork) -> int:
+    """Of a Transformer two a block; else one a hidden layer but the first."""
+    return 2 * network.layers if isinstance(network, TransformerNetwork) else network.layers - 1
 
 
 def _pre_norm(specification: Specification, _form: str, _: Mapping[str, float]) -> Fields:
     network = specification.network
     if network.residual != "post" or network.normalisation == "none":
         raise Unfit("it has no normalisation behind the sum of branch and skip")
-    return {"residual": "pre", "normalisation_position": "before"}
+    return {"residual": "pre", **_in_front(specification)}
 
 
 def _clip_gradients(specification: Specification, form: str, measured: Mapping[str, float]) -> Fields:
@@ -183,6 +199,27 @@ def _lower_dropout(specification: Specification, form: str, _: Mapping[str, floa
     return {"dropout": float(form)}
 
 
+def _open_forget_gates(specification: Specification, form: str, _: Mapping[str, float]) -> Fields:
+    network = specification.network
+    if not isinstance(network, RecurrentNetwork) or network.cell not in KEEPS:
+        raise Unfit("it has no gates")
+    if form == "length":
+        raise Unfit("forget_bias is one number for all units")
+    if network.forget_bias >= float(form):
+        raise Unfit(f"the bias of its gates is {network.forget_bias:g} already")
+    return {"forget_bias": float(form)}
+
+
+def _replace_recurrence(specification: Specification, form: str, _: Mapping[str, float]) -> Fields:
+    """By gated cells, their gates open from the start."""
+    network = specification.network
+    if not isinstance(network, RecurrentNetwork):
+        raise Unfit("it has no recurrent layer")
+    if network.cell != "rnn":
+        raise Unfit(f"its cells have gates already: {network.cell}")
+    return {"cell": form, "activation": "tanh", "forget_bias": 1.0}
+
+
 def _checked(change: Change) -> Change:
     """The same, with a form that is no number said to be none."""
 
@@ -212,5 +249,7 @@ CHANGES: Mapping[str, Change] = {
     "add_skip_connections": _add_skip_connections,
     "scale_residual_branches": _scale_residual_branches,
     "pre_norm": _pre_norm,
+    "open_forget_gates": _checked(_open_forget_gates),
+    "replace_recurrence": _replace_recurrence,
 }
 """Remedies by name, as `prescribe.catalogue` has them."""
