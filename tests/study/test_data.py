@@ -12,8 +12,15 @@ from evenflow.errors import SpecError
 from evenflow.spec.data import DATA_SETS, Data
 from evenflow.study.data import DataSet, load, names
 
-OFFLINE = ("digits", "digits28", "mnist1d", "spirals", "blobs")
-SHAPES = {"digits": (64, 10), "digits28": (784, 10), "mnist1d": (40, 10), "spirals": (2, 3), "blobs": (2, 4)}
+OFFLINE = ("digits", "digits28", "mnist1d", "spirals", "blobs", "first_symbol")
+SHAPES = {
+    "digits": (64, 10),
+    "digits28": (784, 10),
+    "mnist1d": (40, 10),
+    "spirals": (2, 3),
+    "blobs": (2, 4),
+    "first_symbol": (80, 4),
+}
 
 
 def arrays(data: DataSet) -> tuple[np.ndarray, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from evenflow.record.schema import PHASES, SOURCES
+from evenflow.record.schema import PHASES, SOURCES, Site
 from evenflow.record.table import Table
 from evenflow.report.view import Choice
 
@@ -47,16 +47,23 @@ def blocks(
     kind: str,
     name: str | None = None,
     phase: str = "",
+    place: Callable[[Site], int | None] = lambda site: site.depth,
 ) -> tuple[Block, ...]:
-    """The measured rows of one statistic, a block a cell, at the sites of this kind (and name)."""
-    sites = np.array([site.kind == kind and name in (None, site.name) for site in table.sites], dtype=bool)
+    """The measured rows of one statistic, a block a cell, at the sites of this kind (and name).
+
+    `place` says where a site stands on the axis of layers; where it is None, the site is left out.
+    """
+    places = [
+        place(site) if site.kind == kind and name in (None, site.name) else None for site in table.sites
+    ]
+    sites = np.array([one is not None for one in places], dtype=bool)
     wanted = table.index["source"] == SOURCES.index("measured")
     wanted &= table.index["phase"] == PHASES.index(phase)
     wanted &= sites[table.index["site"]] if len(sites) else False
     rows = np.flatnonzero(wanted)
     rows = rows[np.argsort(table.index["run"][rows], kind="stable")]
     bounds = np.searchsorted(table.index["run"][rows], np.arange(len(table.runs) + 1))
-    depths = np.array([site.depth for site in table.sites], dtype=np.int64)
+    depths = np.array([0 if one is None else one for one in places], dtype=np.int64)
     column = table[statistic]
     return tuple(
         _block(table, [rows[bounds[run] : bounds[run + 1]] for run in choice.runs], choice, column, depths)

@@ -18,7 +18,7 @@ from evenflow.spec.study import Study
 
 MOST_VALUES = 8  # more lines than this in one picture cannot be told apart
 MOST_PANELS = 4
-_BARE = ("activation", "optimiser", "data")
+_BARE = ("activation", "optimiser", "data", "family", "cell")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,17 @@ class View:
     def unfinished(self) -> int:
         """Trainings that are still to end."""
         return sum(choice.summary.unfinished for choice in self.choices)
+
+    @cached_property
+    def layers_note(self) -> str:
+        """What a layer is in the networks that are not fully connected; "" where all are."""
+        found = {choice.summary.fields.get("family") for choice in self.choices}
+        if not found & {"recurrent", "transformer"}:
+            return ""
+        return (
+            "Every weight matrix counts as a layer, in the order of execution: two in a recurrent layer (from the "
+            "input, from the state before), four in a block of a Transformer (attention in and out, then the others)."
+        )
 
     @cached_property
     def drawn(self) -> tuple[Choice, ...]:
@@ -144,6 +155,8 @@ def value_label(field: str, value: object) -> str:
     if field == "activation":
         words = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else [value]
         return ", ".join(_title(str(word)) for word in words)
+    if field == "cell" and isinstance(value, str):
+        return value.upper()
     if field == "standardise":
         return "standardised" if value else "not standardised"
     if value is None:

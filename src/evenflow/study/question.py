@@ -99,14 +99,14 @@ def predictable(network: AnyNetwork) -> Network:
     if isinstance(network, Network):
         return network
     if isinstance(network, ConvolutionalNetwork):
-        instead = "convolution_stack, for a stack without pooling, skips and normalisation"
+        instead = "convolution_stack knows a stack without pooling, skips and normalisation"
     elif isinstance(network, RecurrentNetwork):
-        instead = f"{network.cell}, for the gradient through the time steps of one layer"
+        instead = "rnn, lstm and gru know the gradient through the time steps of one layer"
     else:
-        instead = "transformer_stack, for the growth over its blocks"
+        instead = "transformer_stack knows the growth over its blocks"
     raise SpecError(
-        f"theory predicts fully connected networks layer by layer, and no {family_of(network)} one; measure it with "
-        f"'evenflow study', or see evenflow.theory.blocks.{instead}"
+        f"theory predicts fully connected networks layer by layer, and no {family_of(network)} one; "
+        f"evenflow.theory.blocks.{instead}"
     )
 
 

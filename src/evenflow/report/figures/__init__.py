@@ -8,6 +8,7 @@ from evenflow.report.figures.activations import activations_picture
 from evenflow.report.figures.gradients import gradient_maps
 from evenflow.report.figures.picture import Picture
 from evenflow.report.figures.start import start_picture
+from evenflow.report.figures.through_time import has_time_steps, time_picture
 from evenflow.report.figures.training import accuracy_picture, loss_picture
 from evenflow.report.figures.units import dead_picture, saturated_picture
 from evenflow.report.view import View
@@ -20,6 +21,7 @@ def pictures(view: View) -> tuple[Picture, ...]:
     drawn = (
         start_picture(view),
         gradient_maps(view),
+        *([time_picture(view)] if has_time_steps(view) else []),
         loss_picture(view),
         accuracy_picture(view),
         dead_picture(view),

@@ -41,7 +41,7 @@ def gradient_maps(view: View) -> Picture:
         sentence=_sentence(choices, found),
         note=(
             "Geometric mean over seeds; all maps share one colour scale. Layer 1 is next to the input. "
-            f"{view.selection_note}"
+            f"{' '.join(filter(None, (view.layers_note, view.selection_note)))}"
         ).strip(),
         traces=traces,
         wide=wide,

@@ -82,6 +82,7 @@ def start_picture(view: View) -> Picture:
                 "on the first batch.",
                 seeds_in_words(view),
                 "A level line passes the gradient on evenly.",
+                view.layers_note,
                 "A triangle on the lower edge: exactly 0." if any(map(len, zeros)) else "",
                 prediction_note(view, pairs, given),
                 view.selection_note,
