@@ -13,7 +13,7 @@ from evenflow.spec.specification import GRID_KEYS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LONG = ("study.md-2", "study.md-3", "measured.md-0", "fix.md-0")
+LONG = ("study.md-0", "study.md-3", "study.md-4", "measured.md-0", "fix.md-0")
 """Blocks that train more than a moment; the README shows the same in short."""
 
 

@@ -141,7 +141,8 @@ def losses(model, x, y, seed, steps, batch=64, rate=0.01):
         optimiser.zero_grad()
         loss.backward()
         if first is None:
-            first = float(sum((p.grad.double() ** 2).sum() for p in model.parameters()) ** 0.5)
+            parts = [p.grad.double() for p in model.parameters() if p.grad is not None]
+            first = float(sum((part**2).sum() for part in parts) ** 0.5)
         optimiser.step()
         found.append(loss.item())
     return found, first

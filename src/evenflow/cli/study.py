@@ -45,6 +45,32 @@ def study(
         [network]
         activation = "sigmoid"
 
+    Besides fully connected networks a study trains recurrent ones,
+
+        name = "memory"
+        [network]
+        family = "recurrent"
+        [data]
+        name = "first_symbol"
+        [grid]
+        cell = ["rnn", "lstm", "gru"]
+
+    convolutional ones,
+
+        name = "images"
+        [network]
+        family = "convolutional"
+        depth = 4
+        pooling = 2
+
+    and Transformers, or all of them side by side with family in [grid]:
+
+        name = "tokens"
+        [network]
+        family = "transformer"
+        [grid]
+        residual = ["pre", "post"]
+
     Parameters
     ----------
     specification
