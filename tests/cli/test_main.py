@@ -130,3 +130,34 @@ def test_a_study_with_remedies_says_its_plan_and_ends_with_what_they_did(
     assert 'mine.toml: remedies: "add_normalization" is not known; did you mean "add_normalisation"?' in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "line"),
+    [
+        (
+            ("study",),
+            '[network]\nfamily = "convolutional"\npooling = 1\n[data]\nname = "digits"',
+            'evenflow: data set "digits": pooling = 1 halves samples of 8 × 8 5 times, which leaves nothing; pool after '
+            "more layers",
+        ),
+        (
+            ("study",),
+            '[network]\nfamily = "recurent"',
+            'evenflow: my.toml, [network]: family = "recurent" is not known; did you mean "recurrent"?',
+        ),
+        (
+            ("predict", "--network"),
+            '[network]\nfamily = "recurrent"',
+            "evenflow: theory predicts fully connected networks layer by layer, and no recurrent one; evenflow.theory.",
+        ),
+    ],
+)
+def test_a_family_that_does_not_fit_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], text: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my.toml").write_text(text)
+    assert code_of(*arguments, str(tmp_path / "my.toml")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(line)
+    assert error.count("\n") == 1
