@@ -138,8 +138,8 @@ def test_a_study_with_remedies_says_its_plan_and_ends_with_what_they_did(
         (
             ("study",),
             '[network]\nfamily = "convolutional"\npooling = 1\n[data]\nname = "digits"',
-            'evenflow: data set "digits": pooling = 1 halves samples of 8 × 8 5 times, which leaves nothing; pool after '
-            "more layers",
+            'evenflow: data set "digits": pooling = 1 halves samples of 8 × 8 5 times, which leaves nothing; pool '
+            "after more layers",
         ),
         (
             ("study",),

@@ -32,9 +32,7 @@ def time_picture(view: View) -> Picture:
     if not pairs:
         return Picture("gradient-time", TITLE, "No gradient through time has been recorded yet.")
     choices, found = [choice for choice, _ in pairs], [block for _, block in pairs]
-    logs = np.concatenate([logged(block.values[:, 0, :]).ravel() for block in found])
-    logs = logs[np.isfinite(logs)]
-    low, high = (float(logs.min()) - 0.15, float(logs.max()) + 0.15) if len(logs) else (-1.0, 1.0)
+    low, high = _range(found)
     longest = max(int(block.layers[-1]) for block in found)
     panels = Panels(
         titles=panel_titles(choices),
@@ -65,6 +63,17 @@ def time_picture(view: View) -> Picture:
     )
 
 
+def _range(found: Sequence[Block]) -> tuple[float, float]:
+    """Of the axis: whole decades where there are few, so that its marks are powers of ten."""
+    logs = np.concatenate([logged(block.values[:, 0, :]).ravel() for block in found])
+    logs = logs[np.isfinite(logs)]
+    low, high = (float(logs.min()) - 0.15, float(logs.max()) + 0.15) if len(logs) else (-1.0, 1.0)
+    if high - low >= 3:
+        return low, high
+    last = math.ceil(high)
+    return float(min(math.floor(low), last - 2)), float(last)
+
+
 def _time(site: Site) -> int | None:
     """Time step of what enters the first layer, counted from 1."""
     match = _FIRST_LAYER.fullmatch(site.name) if site.kind == "input" else None
@@ -89,7 +98,8 @@ def _sentence(choices: Sequence[Choice], found: Sequence[Block]) -> str:
     end = first_to_last(block, -1).mean
     if math.isnan(end) or len(block.steps) < 2:
         return f"{text}."
-    return f"{text}; at step {int(block.steps[-1]):,} it is {_of_the_last_step(end)} with {choice.label}."
+    whose = f" with {choice.label}" if len(known) > 1 else ""
+    return f"{text}; at step {int(block.steps[-1]):,} it is {_of_the_last_step(end)}{whose}."
 
 
 def _of_the_last_step(log10: float) -> str:
