@@ -42,6 +42,12 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         return Specification(network=self.network, data=self.data, training=self.training)
 
     @property
+    def dense(self) -> Network:
+        """The network of a cell that is known to be fully connected."""
+        assert isinstance(self.network, Network), self.network
+        return self.network
+
+    @property
     def key(self) -> str:
         """Content hash: equal for equal content, whatever study the cell stands in."""
         parts = [self.network.hash, self.data.plain, self.training.plain]

@@ -56,13 +56,13 @@ def _made(
         features = math.prod(shape)
         layers = _layers(network, features, outputs)
         return joined(layers, network), initial_parameters(network, features, outputs, seed)
-    sample = network.sample(shape)
     if isinstance(network, ConvolutionalNetwork):
-        return convolutional.module(network, shape, outputs), convolutional.draws(
-            network, sample, outputs, seed
-        )
-    kind = recurrent if isinstance(network, RecurrentNetwork) else transformer
-    return kind.module(network, sample, outputs), kind.draws(network, sample, outputs, seed)
+        drawn = convolutional.draws(network, network.sample(shape), outputs, seed)
+        return convolutional.module(network, shape, outputs), drawn
+    sample = network.sample(shape)
+    if isinstance(network, RecurrentNetwork):
+        return recurrent.module(network, sample, outputs), recurrent.draws(network, sample, outputs, seed)
+    return transformer.module(network, sample, outputs), transformer.draws(network, sample, outputs, seed)
 
 
 _NORMALISATIONS: dict[str, type[nn.Module]] = {

@@ -43,5 +43,6 @@ def _products(network: AnyNetwork, shape: tuple[int, ...], outputs: int) -> list
 
     if isinstance(network, ConvolutionalNetwork):
         return convolutional.products(network, shape, outputs)
-    kind = recurrent if isinstance(network, RecurrentNetwork) else transformer
-    return kind.products(network, shape, outputs)
+    if isinstance(network, RecurrentNetwork):
+        return recurrent.products(network, shape, outputs)
+    return transformer.products(network, shape, outputs)

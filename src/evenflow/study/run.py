@@ -16,6 +16,7 @@ from evenflow.record.lock import lock
 from evenflow.record.store import Store
 from evenflow.spec.activation import Activation
 from evenflow.spec.data import Data
+from evenflow.spec.families import AnyNetwork
 from evenflow.spec.files import study_to_text
 from evenflow.spec.network import Network
 from evenflow.spec.study import Cell, Study
@@ -57,17 +58,18 @@ def plan(study: Study) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
         if cell.data not in digests:
             _load(cell.data)
             digests[cell.data] = digest(cell.data)
-        if not isinstance(cell.network, Network):
-            _check_readable(cell)
+        _check_readable(cell.network, cell.data)
     return study.cells(digests), study.remedied_cells(digests)
 
 
-def _check_readable(cell: Cell) -> None:
-    """Raise SpecError where the network cannot read samples of this shape."""
+def _check_readable(network: AnyNetwork, data: Data) -> None:
+    """Raise SpecError where the network cannot read samples of this shape; a fully connected one reads any."""
+    if isinstance(network, Network):
+        return
     try:
-        cell.network.sample(_load(cell.data).shape)
+        network.sample(_load(data).shape)
     except SpecError as error:
-        raise SpecError(f'data set "{cell.data.name}": {error}') from None
+        raise SpecError(f'data set "{data.name}": {error}') from None
 
 
 def run_study(

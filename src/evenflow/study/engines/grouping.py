@@ -46,7 +46,7 @@ def alike(cell: Cell) -> Alike:
     """
     training = msgspec.structs.replace(cell.training, learning_rate=1.0, momentum=0.0, weight_decay=0.0)
     values = ",".join(item.fingerprint for item in dict.fromkeys(cell.network.activations) if item.custom)
-    return Alike(shape(cell.network), cell.data, cell.digest, training, cell.record_every, values)
+    return Alike(shape(cell.dense), cell.data, cell.digest, training, cell.record_every, values)
 
 
 def shape(network: Network) -> Network:

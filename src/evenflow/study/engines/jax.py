@@ -64,7 +64,7 @@ class _Group:
     ) -> None:
         first = cells[0]
         self.cells, self.data = cells, data
-        self.network, self.training, self.every = shape(first.network), first.training, first.record_every
+        self.network, self.training, self.every = shape(first.dense), first.training, first.record_every
         self.dtype = dtype
         fresh_states = [fresh(cell, data.train_inputs.shape[1], data.classes) for cell in cells]
         self.writer = Writer(

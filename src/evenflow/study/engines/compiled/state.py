@@ -40,7 +40,7 @@ def fresh(cell: Cell, inputs: int, outputs: int) -> State:
     >>> sorted(state.parameters)
     ['hidden_1.bias', 'hidden_1.weight', 'output.bias', 'output.weight']
     """
-    network = cell.network
+    network = cell.dense
     drawn = initial_parameters(network, inputs, outputs, cell.seed)
     parameters: dict[str, NDArray[np.float32]] = {}
     buffers: dict[str, NDArray[np.float32]] = {}
