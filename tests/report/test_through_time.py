@@ -35,7 +35,8 @@ def table():
             for layer in (1, 2):
                 for time in range(5):
                     decades = (
-                        KEEPS[cell.network.cell] * (4 - time) * (1 if step == 0 else 0.5) + cell.seed / 10
+                        KEEPS[str(cell.fields["cell"])] * (4 - time) * (1 if step == 0 else 0.5)
+                        + cell.seed / 10
                     )
                     size = 10.0 ** (decades if layer == 1 else 5)
                     site = Site(f"hidden_{layer}[{time}]", "input", 2 * layer - 1, 8)

@@ -37,7 +37,7 @@ class Convolutions(nn.Module):
             inputs = layer.weight[0].numel()
             weight = normal(seed, (1, place), (len(layer.weight), inputs), (2 / inputs) ** 0.5)
             layer.weight.data = weight.reshape(layer.weight.shape)
-            layer.bias.data.zero_()
+            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x):
         x = F.max_pool2d(F.relu(self.n1(self.c1(x.reshape(-1, 1, 8, 8)))), 2)

@@ -1,6 +1,7 @@
 """Convolutional, recurrent and Transformer networks against plain PyTorch modules and loops, and against autograd."""
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,8 +36,8 @@ from evenflow.study.run import plan
 SEED, STEPS = 3, 8
 DIGITS = Data(name="digits")
 CONVOLUTIONS = ConvolutionalNetwork(width=(6, 5), pooling=1, normalisation="batch", initialisation="he")
-GATED = {"depth": 2, "width": 7, "recurrent_initialisation": "orthogonal", "forget_bias": 1.0}
-BLOCK = {"depth": 1, "width": 6, "heads": 2, "initialisation": "xavier"}
+GATED: dict[str, Any] = {"depth": 2, "width": 7, "recurrent_initialisation": "orthogonal", "forget_bias": 1.0}
+BLOCK: dict[str, Any] = {"depth": 1, "width": 6, "heads": 2, "initialisation": "xavier"}
 PLAIN = {
     "convolutions": (CONVOLUTIONS, lambda: plain_families.Convolutions(SEED)),
     "lstm": (RecurrentNetwork(cell="lstm", **GATED), lambda: plain_families.Recurrent(SEED, 4)),
@@ -133,7 +134,7 @@ def test_weights_have_the_deviation_of_their_fan_in(network, name, deviation):
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_matrices_from_step_to_step_are_orthogonal_and_gates_open(cell):
-    bias = {} if cell == "rnn" else {"forget_bias": 2.0}
+    bias: dict[str, Any] = {} if cell == "rnn" else {"forget_bias": 2.0}
     model = build(RecurrentNetwork(cell=cell, width=6, initialisation="he", **bias), (8, 8), 10, SEED)
     values = dict(model.named_parameters())
     for gate in values["hidden_1.cells.weight_hh_l0"].detach().double().split(6):
@@ -268,6 +269,7 @@ def test_channels_of_a_colour_image_stay_together():
     image = torch.arange(2 * 3 * 2.0).reshape(1, 2, 3, 2)  # height, width, channels
     model = build(ConvolutionalNetwork(depth=1, width=2, kernel=1), (2, 3, 2), 2, SEED)
     conv = model.get_submodule("hidden_1")
+    assert isinstance(conv, nn.Conv2d)
     expected = nn.functional.conv2d(image.permute(0, 3, 1, 2), conv.weight, conv.bias)
     torch.testing.assert_close(conv(model.get_submodule("read")(image.flatten(1))), expected)
     signal = build(ConvolutionalNetwork(depth=2, width=2, pooling=1), (40,), 2, SEED)

@@ -35,7 +35,7 @@ def test_noise_has_the_deviation_asked_for_and_samples_stay_the_same():
     ("name", "shape"), [("digits", (8, 8)), ("digits28", (28, 28)), ("mnist1d", (40,)), ("blobs", (2,))]
 )
 def test_a_data_set_knows_the_shape_of_its_samples(name, shape):
-    data = load(Data(name=name, **({} if name.startswith("digits") else {"samples": 200})))
+    data = load(Data(name=name, samples=200))
     assert data.shape == shape
     assert data.train_inputs.shape[1] == np.prod(shape)
 
