@@ -82,6 +82,7 @@ def test_what_a_layer_is_is_said():
         ("cell", "gru", "GRU"),
         ("family", "transformer", "transformer"),
         ("heads", 4, "heads 4"),
+        ("family", None, "dense"),
         ("cell", None, "cell by default"),
     ],
 )

@@ -24,6 +24,8 @@ from evenflow import (
     predict,
     run_study,
 )
+from evenflow.report.figures.predicted import predictions_of
+from evenflow.report.view import make_view
 from evenflow.spec.study import Cell
 from evenflow.study.data import load
 from evenflow.study.engines.choice import choices
@@ -289,18 +291,18 @@ FOUR_FAMILIES = Study(
 def table(path, jobs, **changes):
     run_study(msgspec.structs.replace(FOUR_FAMILIES, **changes), path, jobs=jobs)
     with Store.open(path) as store:
-        return store.table(), store.runs(source="predicted")
+        return store.table(), store.table(source="predicted")
 
 
 def test_a_study_of_families_with_remedies(tmp_path):
     changes = {"remedies": ("replace_recurrence:gru", "add_normalisation:layer")}
     found, predicted = table(tmp_path / "s.sqlite", 1, **changes)
     # dense, convolutional and recurrent can be normalised, and the LSTM has gates already
-    assert [run.fields["family"] for run in found.runs] == [
+    assert [run.fields.get("family", "dense") for run in found.runs] == [
         *("dense", "convolutional", "recurrent", "transformer", "dense", "convolutional", "recurrent")
     ]
     assert all(run.status == "finished" for run in found.runs)
-    refused = sorted(str(run.facts["message"]) for run in predicted if run.status == "failed")
+    refused = sorted(str(run.facts["message"]) for run in predicted.runs if run.status == "failed")
     start = "theory predicts fully connected networks layer by layer, and no"
     assert refused == [
         f"{start} convolutional one; evenflow.theory.blocks.convolution_stack knows a stack without pooling, skips "
@@ -309,6 +311,17 @@ def test_a_study_of_families_with_remedies(tmp_path):
         "one layer",
         f"{start} transformer one; evenflow.theory.blocks.transformer_stack knows the growth over its blocks",
     ]
+
+    # a dense network of the same depth and width must not lend the others its prediction
+    with Store.open(tmp_path / "s.sqlite") as store:
+        view = make_view(store.table(store.meta["keys"]), FOUR_FAMILIES, predicted)
+    known = [one is not None and one.finished for one in predictions_of(view, view.choices)]
+    assert dict(zip([choice.value for choice in view.choices], known, strict=True)) == {
+        "dense": True,
+        "convolutional": False,
+        "recurrent": False,
+        "transformer": False,
+    }
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from itertools import groupby
 from evenflow.compare.summary import Comparison
 from evenflow.report.columns import columns, reliability, state
 from evenflow.report.story import LEVEL
-from evenflow.report.view import View, field_label, short, value_label
+from evenflow.report.view import View, cell_label, field_label, value_label
 from evenflow.report.wording import MISSING, p_value, signed
 
 MOST_COMPARISONS = 200
@@ -136,7 +136,7 @@ def _field(name: str, value: object) -> Field:
 
 def _ordered(name: str, value: object) -> tuple[str, str, str]:
     """What is read, nothing below it, and what sorts it."""
-    text = value_label(name, value) if name == "activation" else short(value)
+    text = cell_label(name, value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return text, "", repr(float(value))
     return text, "", text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evenflow.record.table import Table
 from evenflow.report.columns import Column, Entry, columns, reliability, state, without_energy
-from evenflow.report.view import View, field_label, make_view, seed_count, short, value_label
+from evenflow.report.view import View, cell_label, field_label, make_view, seed_count
 from evenflow.report.wording import plural
 from evenflow.spec.study import Study
 
@@ -192,7 +192,7 @@ def _plain(entry: Entry, bounded: bool) -> str:
 
 def _label(view: View, place: int, name: str) -> str:
     value = view.choices[place].summary.fields.get(name)
-    return value_label(name, value) if name == "activation" else short(value)
+    return cell_label(name, value)
 
 
 def _without_repeats(labels: Sequence[str], before: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from evenflow.spec.study import Study
 
 MOST_VALUES = 8  # more lines than this in one picture cannot be told apart
 MOST_PANELS = 4
-_BARE = ("activation", "optimiser", "data", "family", "cell")
+_BARE = ("activation", "optimiser", "data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +155,8 @@ def value_label(field: str, value: object) -> str:
     if field == "activation":
         words = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else [value]
         return ", ".join(_title(str(word)) for word in words)
+    if field == "family":
+        return "dense" if value is None else str(value)
     if field == "cell" and isinstance(value, str):
         return value.upper()
     if field == "standardise":
@@ -177,6 +179,16 @@ def short(value: object) -> str:
         return ", ".join(short(one) for one in value)
     text = "default" if value is None else str(value)
     return text.replace("\\", "/").rstrip("/").rpartition("/")[2] or text
+
+
+def cell_label(field: str, value: object) -> str:
+    """A value of a field in a cell of a table, under the field's name.
+
+    >>> cell_label("cell", "gru"), cell_label("family", None), cell_label("learning_rate", 0.001)
+    ('GRU', 'dense', '0.001')
+    """
+    named = field in ("activation", "family") or (field == "cell" and value is not None)
+    return value_label(field, value) if named else short(value)
 
 
 def grouped(view: View, choices: Sequence[Choice]) -> str:

@@ -99,13 +99,15 @@ class Network(
 
     @property
     def plain(self) -> dict[str, object]:
-        """Every field as plain data, with the depth settled."""
-        return msgspec.to_builtins(self) | {"depth": self.layers}
+        """Every field as plain data, with the depth settled.
+
+        Without the family, as before there were others, so that what stores hold of these networks stays the same.
+        """
+        fields = {name: value for name, value in msgspec.to_builtins(self).items() if name != "family"}
+        return fields | {"depth": self.layers}
 
     @property
     def hash(self) -> str:
         """Twelve hex digits of the content; a custom activation counts with its values, not its name only."""
         custom = [item.fingerprint for item in dict.fromkeys(self.activations) if item.custom]
-        # without its family, as before there were others: what a store holds of it is found again
-        known = {name: value for name, value in self.plain.items() if name != "family"}
-        return content_hash([known, custom])
+        return content_hash([self.plain, custom])

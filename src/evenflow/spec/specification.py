@@ -42,7 +42,7 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fields(self) -> dict[str, object]:
-        """Every field by its grid key, as plain data; without those of other families."""
+        """Every field by its grid key, as plain data; those of other families and the family `dense` left out."""
         parts = {part: getattr(self, part).plain for part in PARTS}
         return {key: parts[part][field] for key, (part, field) in GRID_KEYS.items() if field in parts[part]}
 

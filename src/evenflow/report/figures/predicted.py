@@ -76,7 +76,7 @@ class Pair:
 
 
 def predictions_of(view: View, choices: Sequence[Choice]) -> tuple[Prediction | None, ...]:
-    """The prediction of every cell: that run whose fields the cell has, all of them."""
+    """The prediction of every cell: that run whose fields the cell has, all of them; of a network of its own family."""
     table = view.predicted
     if table is None:
         return (None,) * len(choices)
@@ -92,7 +92,11 @@ def predictions_of(view: View, choices: Sequence[Choice]) -> tuple[Prediction | 
     places = []
     for choice in choices:
         has = {name: _text(value) for name, value in choice.summary.fields.items()}
-        fitting = (place for place, fields in enumerate(wanted) if fields.items() <= has.items())
+        fitting = (
+            place
+            for place, fields in enumerate(wanted)
+            if fields.items() <= has.items() and fields.get("family") == has.get("family")
+        )
         places.append(next(fitting, None))
     return tuple(None if place is None else found[place] for place in places)
 
