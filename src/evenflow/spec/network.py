@@ -103,8 +103,8 @@ class Network(
 
         Without the family, as before there were others, so that what stores hold of these networks stays the same.
         """
-        fields = {name: value for name, value in msgspec.to_builtins(self).items() if name != "family"}
-        return fields | {"depth": self.layers}
+        fields: dict[str, object] = msgspec.to_builtins(self) | {"depth": self.layers}
+        return {name: value for name, value in fields.items() if name != "family"}
 
     @property
     def hash(self) -> str:
