@@ -22,7 +22,8 @@ from evenflow.errors import SpecError
 from evenflow.measure.layer_facts import RECURRENT
 from evenflow.measure.sites import CONVOLUTIONS
 from evenflow.measure.transforms import plainly_readable
-from evenflow.prescribe.operation import Operation, written
+from evenflow.prescribe.draw_lines import draw_lines
+from evenflow.prescribe.operation import Operation
 from evenflow.prescribe.trace import Call, Trace
 from evenflow.spec.activation import activation
 from evenflow.spec.initialisation import gain
@@ -189,16 +190,12 @@ def drawn(
     """
     if only is None and way in _PLAIN and _is_plain(found, model):
         return Operation(_plain(model, way), in_place=True)
-    sizes = spreads([one for one in found if only is None or one.name in only], way, setting)
-    states = any(one.state and one.name in sizes for one in found)
-    options = ', orthogonal="weight_hh"' if states else ""
-    if way == "orthogonal":
-        options = ", orthogonal=True"
-    options += "" if only is None else ", rest=False"
-    return Operation(f"{_table(sizes)}draw_weights(model, spread{options})\n", in_place=True)
+    some = [one for one in found if only is None or one.name in only]
+    lines = draw_lines(some, model, spreads(some, way, setting), way == "orthogonal", rest=only is None)
+    return Operation(lines, in_place=True)
 
 
-def critical(found: Sequence[Matrix], setting: Setting, name: str) -> Operation | None:
+def critical(found: Sequence[Matrix], model: nn.Module, setting: Setting, name: str) -> Operation | None:
     """Weights and biases on the critical line of an activation; None where it has no such point at ordinary size."""
     line = critical_line(activation(name))
     if line.kind == "none" or not line.starts < 10:
@@ -214,22 +211,7 @@ def critical(found: Sequence[Matrix], setting: Setting, name: str) -> Operation 
         if one.before in ("", "identity"):
             size = math.sqrt(point.variance - point.bias_variance) * gain_before(one, setting)
         sizes[one.name] = float(f"{1.0 if one.state or one.table else size / math.sqrt(one.fan_in):.6g}")
-    return Operation(f"{_table(sizes)}draw_weights(model, spread, bias={bias:.6g})\n", in_place=True)
-
-
-def _table(sizes: Mapping[str, float]) -> str:
-    """Names of equal size in one line of code."""
-    groups: dict[float, list[str]] = {}
-    for name, size in sizes.items():
-        groups.setdefault(size, []).append(name)
-    lines = ["spread = {"]
-    for size, names in groups.items():
-        if len(names) == 1:
-            lines.append(f'    "{names[0]}": {size!r},')
-        else:
-            named = written(names).replace("\n", "\n    ")
-            lines.append(f"    **dict.fromkeys({named}, {size!r}),")
-    return "\n".join([*lines, "}  # standard deviations of the weights"]) + "\n"
+    return Operation(draw_lines(found, model, sizes, bias=bias), in_place=True)
 
 
 def _is_plain(found: Sequence[Matrix], model: nn.Module) -> bool:

@@ -19,7 +19,6 @@ __all__ = [
     "RawEnd",
     "Residual",
     "Scaled",
-    "draw_weights",
     "open_gates",
     "scale_layers",
 ]
@@ -135,41 +134,6 @@ class Instead:
 
     def come_back(self, *_) -> None:
         self.away -= 1
-
-
-def draw_weights(model, spread, *, orthogonal=False, bias=0.0, rest=True, seed=0):
-    """Draws the matrices named in `spread` from normal distributions of these standard deviations.
-
-    Those that are `orthogonal`, or whose names hold that word, become orthogonal matrices times that number instead.
-    Biases are drawn with standard deviation `bias`; the forget gates of an LSTM begin at 1. Unless `rest` is False,
-    the biases of all layers and the normalisations too begin anew.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    named = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, size in spread.items():
-            weight = named[name]
-            if orthogonal is True or (orthogonal and orthogonal in name):
-                blocks = weight.split(weight.shape[1]) if "weight_hh" in name else [weight]
-                for block in blocks:
-                    drawn = torch.empty(block.shape[0], block[0].numel())
-                    block.copy_(nn.init.orthogonal_(drawn, size, generator=draw).view(block.shape))
-            else:
-                weight.copy_(torch.empty(weight.shape).normal_(0.0, size, generator=draw))
-        for path, module in model.named_modules():
-            path = f"{path}." if path else ""
-            for name, one in module.named_parameters(recurse=False):
-                drawn_here = any(
-                    path + other in spread for other, _ in module.named_parameters(recurse=False)
-                )
-                if one.ndim != 1 or not one.requires_grad or not (rest or drawn_here):
-                    continue
-                if "bias" in name:
-                    one.copy_(bias * torch.empty(one.shape).normal_(generator=draw))
-                    if isinstance(module, nn.LSTM) and "bias_hh" in name:
-                        one[module.hidden_size : 2 * module.hidden_size] = 1.0
-                elif "Norm" in type(module).__name__:
-                    one.fill_(1.0)
 
 
 def open_gates(model, steps=None):

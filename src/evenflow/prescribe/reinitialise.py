@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from evenflow.measure.sites import CONVOLUTIONS
+from evenflow.prescribe.draw_lines import rest_lines
 from evenflow.prescribe.drawing import Matrix, Way, critical, drawn, matrices
 from evenflow.prescribe.operation import Operation, written
 from evenflow.prescribe.prescription import Prescription, Remedy, Sign, View
@@ -99,7 +101,7 @@ def _operations(found: Sequence[Matrix], trace: Trace, view: View) -> list[tuple
     if by_data is not None:
         result.insert(2, ("data", names, by_data))
     if len(hidden) == 1 and not any(layer.residual or layer.normalisation for layer in setting.layers):
-        at = critical(found, setting, first) if _is_known(first) else None
+        at = critical(found, model, setting, first) if _is_known(first) else None
         if at is not None:
             result.append(("critical", names, at))
     return result
@@ -115,12 +117,37 @@ def _scaled(found: Sequence[Matrix], trace: Trace, view: View) -> Operation | No
     ]
     if not layers:
         return None
-    first = drawn(found, model, "orthogonal", view.setting)
-    return first.then(
-        Operation(
-            f"inputs, _ = next(iter(batches))\nscale_layers(model, {written(dict.fromkeys(layers))}, inputs)\n",
-            in_place=True,
-        )
+    names = written(dict.fromkeys(layers))
+    batch = view.training.plan.batches[0].inputs
+    sample = "sample, _ = next(iter(batches))\n"
+    if isinstance(batch, Tensor) and not batch.is_cpu:
+        sample += f'sample = sample.to("{batch.device}")\n'
+    if not isinstance(batch, Tensor) or _is_moved_by_a_batch(model):
+        first = drawn(found, model, "orthogonal", view.setting)
+        return first.then(Operation(f"{sample}scale_layers(model, {names}, sample)\n", in_place=True))
+    alone = all(one.layer in layers and model.get_parameter(one.name).dtype == torch.float32 for one in found)
+    if alone:
+        first = "\n".join(["torch.manual_seed(0)", *rest_lines(model, None)])
+    else:
+        first = drawn(found, model, "orthogonal", view.setting).lines.strip()
+    lines = [
+        f"for name in {names}:",
+        "    layer, made = model.get_submodule(name), []",
+        *(["    nn.init.orthogonal_(layer.weight)"] if alone else []),
+        "    handle = layer.register_forward_hook(lambda *given: made.append(given[-1].std()))",
+        "    with torch.no_grad():",
+        "        model(sample)",
+        '        if 0 < made[0] < float("inf"):',
+        "            layer.weight /= made[0]  # what the layer puts out then has standard deviation 1",
+        "    handle.remove()",
+    ]
+    return Operation(first + "\n" + sample + "\n".join(lines) + "\n", in_place=True)
+
+
+def _is_moved_by_a_batch(model: nn.Module) -> bool:
+    """Whether a batch that goes through may leave something behind, or meets chance: buffers, dropout."""
+    return next(model.buffers(), None) is not None or any(
+        "Dropout" in type(one).__name__ for one in model.modules()
     )
 
 
