@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
 from examined_trainings import digits
-from verify_trainings import BROKEN, NOTHING, RELU, WILD, sigmoids, training
+from verify_trainings import BROKEN, NOTHING, RELU, WILD, prescription, sigmoids, training
 
 from evenflow.compare.paired import paired_difference
 from evenflow.verify.halving import Clock
 from evenflow.verify.metric import Metric
-from evenflow.verify.pairs import pair
+from evenflow.verify.pairs import Paired, pair
 
 SCORE = Metric("accuracy", chance=0.1)
 
@@ -77,3 +80,32 @@ def test_what_is_open_after_a_few_steps_is_trained_on():
     little = pairs(RELU, steps=4, most=short.steps, room=2)
     assert little.before == short.before
     assert little.trained == short.trained
+
+
+def uneven(gains: list[float]) -> Paired:
+    before = dict.fromkeys(range(len(gains)), 0.5)
+    after = {seed: 0.5 + gain for seed, gain in enumerate(gains)}
+    return Paired(200, before, after, paired_difference(before, after), 0.0, 0.0, 0, True, gains=tuple(gains))
+
+
+def test_uneven_gains_count_where_no_start_is_worse():
+    some = uneven([0.5, 0.01, 0.0, -0.015, 0.2])
+    assert some.difference.low < 0.0
+    assert some.beats(0.02, same=0.02)
+    assert not some.beats(0.02)
+    assert not uneven([0.5, 0.01, 0.0, -0.03, 0.2]).beats(0.02, same=0.02)
+    assert not uneven([0.3, 0.01, 0.0, 0.0, 0.0]).beats(0.02, same=0.02)
+    assert not uneven([0.9, 0.01, 0.0]).beats(0.02, same=0.02)
+
+
+def test_what_begins_no_better_is_trained_on():
+    def held_up(given):
+        """No step for half of the training."""
+        scheduler = torch.optim.lr_scheduler.LambdaLR(given.patient.optimizer, lambda step: float(step >= 20))
+        return RELU.change(replace(given, patient=replace(given.patient, scheduler=scheduler)))
+
+    relu = pairs(RELU, steps=40)
+    found = pairs(prescription("held up", held_up), steps=10, most=60)
+    assert found.steps == 40  # after 10 and 20 there is no difference yet
+    assert found.beats(0.02)
+    assert found.difference.mean < relu.difference.mean

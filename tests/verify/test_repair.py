@@ -176,6 +176,41 @@ def test_a_healthy_network_needs_nothing():
     assert outcome.code == ""
 
 
+def test_a_slip_is_tried_where_no_rule_has_spoken(monkeypatch):
+    monkeypatch.setattr(repair_module, "diagnose", lambda _: Diagnosis(findings=(), judged=("dead_units",)))
+    one = prescription("slip", RELU.change)
+    outcome = repaired(means=Means(lambda _: (), lambda *_: (), slips=lambda _: [one]))
+    assert outcome.chosen is one
+    assert repaired(RELU).healthy
+    ours = Means(lambda _: (), lambda *_: (), slips=lambda _: [NOTHING])
+    assert "no fault was found, and the one change that was tried is no better" in repaired(means=ours).reason
+
+
+def test_what_learns_nothing_is_tried_with_the_usual(monkeypatch):
+    monkeypatch.setattr(repair_module, "diagnose", lambda _: Diagnosis(findings=(), judged=("dead_units",)))
+    ours = Means(lambda _: (), lambda *_: (), stuck=lambda _: [RELU])
+    assert repaired(means=ours).chosen is RELU
+    assert repaired(means=ours, model=mlp(64, 32, 10), steps=120).steps == 0
+
+
+def searched(values: dict[str, float], learned: float = 0.9) -> Search:
+    search = Search(view=cast(View, None), metric=SCORE, own=0.1, steps=10, clock=Clock(1.0))
+    for name, value in values.items():
+        one = Trainee(name, nothing_made, SCORE, Randomness.now())
+        one.losses, one.values = [0.0] * 10, {10: 0.1 + 0.9 * learned * value}
+        search.trainees.append(one)
+        search.prescriptions[one] = replace(RELU, remedy=name.partition(":")[0])
+    return search
+
+
+def test_two_remedies_that_come_to_the_same_are_enough():
+    assert searched({"one": 1.0, "other": 0.995}, learned=0.7)._is_enough()
+    assert not searched({"one": 1.0, "other": 0.9}, learned=0.7)._is_enough()
+    assert not searched({"one:a": 1.0, "one:b": 1.0}, learned=0.7)._is_enough()
+    assert not searched({"one": 1.0, "other": 1.0}, learned=0.4)._is_enough()
+    assert searched({"one": 1.0}, learned=0.96)._is_enough()
+
+
 def test_what_leaves_nothing_to_gain_is_not_changed(monkeypatch):
     model = mlp(64, 32, 10)
     fault = Finding("dead_units", "EF104", "fault", 0.9, (), None, {}, "Made up.", ("change_activation",))

@@ -29,9 +29,12 @@ FORMS = 8
 BEYOND = {
     "look_at_the_data": "what is in the data, and whether inputs have to do with targets, is for you to see",
     "mend_the_cause": "it is no change of its own: what holds the loss up is another finding's matter",
-    "zero_gradients": "it is a line of the loop that trains, which no copy of model and optimiser holds",
 }
 """What rules name and no tool can carry out, with the reason."""
+SLIPS = ("hold_learning_rate", "add_activation", "lower_weight_decay", "lower_dropout")
+"""Remedies for what can be seen to be unusual in a training, whether or not any harm of it has been found."""
+STUCK = ("raise_learning_rate", "change_optimiser", "standardise_input", "add_normalisation", "reinitialise")
+"""Remedies for a loss that does not fall, when nothing says why: tried after all that findings name."""
 LATER = (
     "lr_too_high",
     "lr_too_low",
@@ -77,6 +80,17 @@ def candidates(view: View) -> tuple[Prescription, ...]:
 def named(view: View, names: Sequence[str]) -> tuple[Prescription, ...]:
     """What remedies of these names could do, whether or not a finding asks for them."""
     return tuple(one for name in dict.fromkeys(names) for one in _forms(view, name)[:FORMS])
+
+
+def slips(view: View) -> tuple[Prescription, ...]:
+    """What could be a slip, whether or not a finding asks for it."""
+    return named(view, SLIPS)
+
+
+def stuck(view: View) -> tuple[Prescription, ...]:
+    """What is tried where next to nothing was learned and nothing found: two forms of each, the first ones first."""
+    forms = [_forms(view, name)[:2] for name in STUCK]
+    return tuple(some[place] for place in range(2) for some in forms if len(some) > place)
 
 
 def guesses(view: View) -> tuple[Guess, ...]:
@@ -146,6 +160,9 @@ def _remedies(view: View, root: Finding) -> Iterator[tuple[str, str]]:
         if follower.severity != "information":
             for name in follower.remedies:
                 yield name, follower.rule
+    if root.rule == "loss_plateau":
+        for name in STUCK:
+            yield name, root.rule
 
 
 def _forms(view: View, name: str) -> Sequence[Prescription]:

@@ -12,6 +12,7 @@ _STEPS: tuple[str, ...] = (  # how far a step goes
     "lower_learning_rate",
     "raise_learning_rate",
     "warm_up",
+    "hold_learning_rate",
     "change_optimiser",
     "clip_gradients",
     "raise_clip_norm",
@@ -24,6 +25,7 @@ _MOVES: tuple[str, ...] = (  # which weights move, and by what
     "add_to_optimiser",
     "unfreeze",
     "remove_detach",
+    "zero_gradients",
     "pass_gradient_through",
     "raise_precision",
     "lower_weight_decay",
@@ -36,6 +38,7 @@ _ENDS: tuple[str, ...] = (  # what becomes of the outputs
 )
 _LAYERS: tuple[str, ...] = (  # what the model is made of, and how it starts
     "change_activation",
+    "add_activation",
     "reinitialise",
     "zero_biases",
     "open_forget_gates",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from evenflow.prescribe.prescription import Code, Prescription, Training
 
 _ORDER: dict[str, int] = {
-    # What takes layers by their names comes before what puts the model into another.
+    # What takes parameters or layers by their names comes before what puts them, or the model, into others.
+    "reinitialise": -1,
+    "zero_biases": -1,
     "add_to_optimiser": 1,
     "unfreeze": 1,
     "lower_dropout": 1,
@@ -13,7 +15,9 @@ _ORDER: dict[str, int] = {
     "lower_learning_rate": 3,
     "raise_learning_rate": 3,
     "lower_weight_decay": 3,
+    "zero_gradients": 3,
     "warm_up": 4,
+    "hold_learning_rate": 4,
     "raise_precision": 5,
     "standardise_input": 6,
     "check_inputs": 6,
@@ -28,6 +32,8 @@ _ORDER: dict[str, int] = {
 _RIVALS: tuple[frozenset[str], ...] = (
     frozenset(("lower_learning_rate", "raise_learning_rate", "change_optimiser")),
     frozenset(("clip_gradients", "raise_clip_norm")),
+    frozenset(("warm_up", "hold_learning_rate")),
+    frozenset(("change_activation", "add_activation")),
     frozenset(("standardise_input", "normalise_first_layer")),
     frozenset(("mend_output_layer", "mend_loss")),
     frozenset(("reinitialise", "zero_biases")),

@@ -26,7 +26,8 @@ TWINS: dict[str, tuple[str, ...]] = {
 """Which twin of the doctor's has tried the same change, by the remedy's name."""
 SEEN = (
     *("check_inputs", "raise_clip_norm", "raise_precision", "remove_detach", "pass_gradient_through"),
-    *("mend_loss", "lower_weight_decay", "lower_dropout", "guard_operation"),
+    *("mend_loss", "lower_weight_decay", "lower_dropout", "guard_operation", "zero_gradients"),
+    *("hold_learning_rate", "add_activation"),
 )
 """Remedies that apply only where what they take away was seen in the training itself, and is known to do harm."""
 RATES = ("lower_learning_rate", "raise_learning_rate")

@@ -53,7 +53,11 @@ def why_not(view: View) -> str:
 
 def _factors(view: View) -> list[float]:
     higher = [one for one in rate_twins(view) if one.trial.factor > 1]
-    furthest = not higher or higher[0].trial.factor >= max(one.trial.factor for one in higher)
+    furthest = (
+        not higher
+        or not higher[0].clear  # as good as none: which of them is ahead says nothing
+        or higher[0].trial.factor >= max(one.trial.factor for one in higher)
+    )
     tested = range_test(view.training, HIGHER).best if furthest else math.nan
     if not higher:
         return [tested, *FACTORS] if tested > 1 else list(FACTORS)

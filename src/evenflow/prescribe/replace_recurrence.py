@@ -96,7 +96,13 @@ def why_not(view: View) -> str:
 REMEDY = Remedy(
     name="replace_recurrence",
     title="LSTM or GRU in the place of a plain recurrent layer",
-    answers=("vanishing_gradient", "exploding_gradient", "saturated_activations"),
+    answers=(
+        "vanishing_gradient",
+        "exploding_gradient",
+        "saturated_activations",
+        "exploding_activations",
+        "poor_init",
+    ),
     forms=forms,
     why_not=why_not,
     explanation=(

@@ -1,6 +1,6 @@
-"""What is done to gradients between the backward pass and the step: clipped by value, or by the size of the weights.
+"""What is done to gradients around a step: clipped by value, or by the size of the weights, or set to zero behind it.
 
-Both are plain hooks of the optimiser (`register_step_pre_hook`), so that no line of a training loop changes. A copy
+All are plain hooks of the optimiser (`register_step_pre_hook`), so that no line of a training loop changes. A copy
 of an optimiser leaves its hooks behind; `carried` puts those of this module onto the copy.
 """
 
@@ -46,9 +46,16 @@ class ClipAdaptively:
                 weight.grad.mul_((self.share * size / length.clamp_min(1e-12)).clamp_max(1.0))
 
 
+def cleared(optimizer: Any, *_: Any) -> None:
+    """Set the gradients to zero, whatever the optimiser's own `zero_grad` does."""
+    Optimizer.zero_grad(optimizer)
+
+
 def carried(optimizer: Optimizer, copy: Optimizer) -> Optimizer:
     """A copy of an optimiser with the rules of this module that the original has."""
     for rule in optimizer._optimizer_step_pre_hooks.values():
         if isinstance(rule, ClipValue | ClipAdaptively):
             copy.register_step_pre_hook(rule)
+    if cleared in optimizer._optimizer_step_post_hooks.values():
+        copy.register_step_post_hook(cleared)
     return copy

@@ -16,6 +16,9 @@ DEEP = 6
 FLAT = 0.26
 """Largest slope of an activation that shrinks the gradient at every layer: a sigmoid's is 0.25."""
 
+LARGE = 1e-3
+"""ε of Adam and its kin beside which gradients are small: such a step goes with their size again. 1e-8 is usual."""
+
 _STEPS = ("lower_learning_rate", "raise_learning_rate", "warm_up", "clip_gradients", "raise_clip_norm")
 _CLIPPING = ("clip_gradients",)
 _SIGNAL = (
@@ -62,7 +65,9 @@ def withheld(view: View, root: Finding, name: str) -> str:
 
 
 def _is_adaptive(view: View) -> bool:
-    return type(view.training.patient.optimizer).__name__ in ADAPTIVE
+    optimizer = view.training.patient.optimizer
+    added = max((float(group.get("eps") or 0.0) for group in optimizer.param_groups), default=0.0)
+    return type(optimizer).__name__ in ADAPTIVE and added <= LARGE
 
 
 def _normalisations() -> tuple[str, ...]:

@@ -55,7 +55,6 @@ def search_for(
         reserve=min(3.0 * steps * per_step, 0.4 * clock.left),
         loss_kind=kind,
         twin=math.nan if best is None else best.score,
-        twin_of_rate=best is not None and best.change == "learning_rate",
         least=least,
         room=room,
         said=said,

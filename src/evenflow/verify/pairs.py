@@ -24,6 +24,8 @@ from evenflow.verify.trial import Trainee
 SEEDS = (1, 2, 3, 4, 5)
 _AT_FIRST = 3
 """Pairs that are trained first; the others only where these leave it open."""
+_MUCH = 5.0
+"""Times what counts as equal: the ten points by which a fault is told from what is none."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Paired:
         trained: steps of all trainings together.
         redrawn: whether the starts have other weights, too.
         problem: why the candidate could not be trained from another start; "".
+        gains: of every pair, turned so that more is better.
     """
 
     steps: int
@@ -49,15 +52,33 @@ class Paired:
     trained: int
     redrawn: bool
     problem: str = ""
+    gains: tuple[float, ...] = ()
 
     @property
     def is_open(self) -> bool:
         """Whether there are too few pairs for an interval."""
         return math.isnan(self.difference.low)
 
-    def beats(self, least: float) -> bool:
-        """Whether the candidate is better beyond chance, and by no less than this."""
-        return self.difference.low > 0.0 and self.difference.mean >= least
+    def beats(self, least: float, same: float = 0.0) -> bool:
+        """Whether the candidate is better beyond chance, and by no less than this.
+
+        Where a fault harms some starts much and others hardly, gains are so uneven that a t interval holds 0 however
+        large they are. All pairs being trained, a candidate that is worse than the original nowhere, and much better
+        on the mean, is better, too.
+
+        Args:
+            least: that the mean has to come to.
+            same: by which two trainings may differ and count as equal.
+        """
+        found = self.difference
+        return found.mean >= least and (found.low > 0.0 or self._is_nowhere_worse(same))
+
+    def _is_nowhere_worse(self, same: float) -> bool:
+        return (
+            len(self.gains) >= len(SEEDS)
+            and min(self.gains) >= -same
+            and self.difference.mean >= _MUCH * same > 0.0
+        )
 
 
 def pair(
@@ -93,10 +114,10 @@ def pair(
     first, more = seeds[:_AT_FIRST], seeds[_AT_FIRST:]
     levels = sorted({one for one in (steps, 2 * steps, 4 * steps) if one < most} | {most})
     for number in levels if found.kept else [most]:
-        if not all(found.advance(seed, number, clock) for seed in first) or found.is_settled:
+        if not all(found.advance(seed, number, clock) for seed in first) or found.is_settled(most):
             return found.result()
     for seed in more:
-        if not found.advance(seed, most, clock) or found.is_settled:
+        if not found.advance(seed, most, clock) or found.is_settled(most):
             break
     return found.result()
 
@@ -144,11 +165,13 @@ class _Pairs:
         self._before[seed], self._after[seed] = own.value, other.value
         return True
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether more would not change what is said: the interval excludes 0, or the mean speaks against it."""
+    def is_settled(self, most: int) -> bool:
+        """Whether more would not change what is said: the interval lies above 0, or the mean of the end does not.
+
+        What begins more slowly may end better.
+        """
         found = self._difference
-        return found.low > 0.0 or found.mean <= 0.0
+        return found.low > 0.0 or (found.mean <= 0.0 and self._steps >= most)
 
     def result(self) -> Paired:
         """What has come of them."""
@@ -163,6 +186,10 @@ class _Pairs:
             trained=sum(one.steps for pair in both for one in pair),
             redrawn=self._redrawn,
             problem=self._problem,
+            gains=tuple(
+                self._metric.merit(self._after[seed]) - self._metric.merit(one)
+                for seed, one in self._before.items()
+            ),
         )
 
     @property

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _EXAMINED = 0.4
 """Share of the time that the doctor's own trial may take."""
 
+_NOTHING = 0.25
+"""Share of what can be learned below which a training is helped along though no rule has spoken."""
+
 
 @dataclass(frozen=True)
 class Means:
@@ -46,6 +49,8 @@ class Means:
         why_not: says why the remedy of this name is not among them; "" where nothing is to be said.
         named: gives what remedies of these names could do, whether or not a finding asks for them.
         not_offered: reasons, by name, for what a finding asks for and is not among what is offered.
+        slips: gives what could be a slip where nothing was found.
+        stuck: gives what could get a training going that learns next to nothing, where nothing was found.
     """
 
     offer: Offer
@@ -53,6 +58,8 @@ class Means:
     why_not: Callable[[View, str], str] = lambda *_: ""
     named: Callable[[View, Sequence[str]], Sequence[Prescription]] = lambda *_: ()
     not_offered: Callable[[View, Sequence[Prescription]], Mapping[str, str]] = lambda *_: {}
+    slips: Callable[[View], Sequence[Prescription]] = lambda *_: ()
+    stuck: Callable[[View], Sequence[Prescription]] = lambda *_: ()
 
 
 def repair(
@@ -112,12 +119,15 @@ def repair(
     view = _view(patient, batches, loss_fn, table, diagnosis, keep_activation)
     view = replace(view, training=_with_clipping(view.training, clip_norm))
     asked = bool(wanted or diagnosis.faults or any(one.severity == "risk" for one in diagnosis))
-    search = search_for(view, metric, clock, room, said, asked)
+    slips = () if asked else means.slips(view)
+    search = search_for(view, metric, clock, room, said, asked or bool(slips))
+    if not asked and search.metric.learned(search.own) < _NOTHING:
+        slips = (*slips, *means.stuck(view))
     chosen, reason = None, ""
     try:
-        if asked and search.has_room:
+        if (asked or slips) and search.has_room:
             said("candidates", 0, 0)
-            offered = means.offer(view)
+            offered = means.offer(view) if asked else slips
             if wanted:
                 names = [word.partition(":")[0] for word in wanted]
                 offered = narrowed(offered, wanted) or narrowed(means.named(view, names), wanted)
@@ -142,7 +152,7 @@ def repair(
 
 def catalogue() -> Means:
     """The remedies that there are."""
-    from evenflow.prescribe.candidates import candidates, named, not_offered, pairs
+    from evenflow.prescribe.candidates import candidates, named, not_offered, pairs, slips, stuck
     from evenflow.prescribe.catalogue import REMEDIES
     from evenflow.prescribe.withheld import withheld
 
@@ -152,7 +162,7 @@ def catalogue() -> Means:
         reasons = (withheld(view, root, name) for root in view.diagnosis.roots)
         return REMEDIES[name].why_not(view) or next(filter(None, reasons), "")
 
-    return Means(candidates, pairs, why_not, named, not_offered)
+    return Means(candidates, pairs, why_not, named, not_offered, slips, stuck)
 
 
 def _checked(budget: object, only: object) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from evenflow.prescribe.effect import twin
+from evenflow.prescribe.effect import SEEN, twin
 from evenflow.prescribe.prescription import Prescription, Training, View
 from evenflow.verify.halving import Clock, halve
 from evenflow.verify.metric import Metric
@@ -26,11 +26,10 @@ _FIRST, _SECOND, _COMBINED = 4, 8, 6
 """Candidates of the brackets."""
 _ENOUGH = 0.95
 """Share of what can be learned from which on no further bracket is opened."""
-_AS_A_TWIN, _MOST, _MOST_OF_A_RATE = 0.01, 0.75, 0.9
-"""How far below the score of the best twin counts as the same; and what has to be learned for it to be enough.
-
-More where the twin has another learning rate: twins go by powers of ten, and the best rate may lie between.
-"""
+_AS_A_TWIN, _MOST = 0.01, 0.9
+"""How far below the score of the best twin counts as the same; and what has to be learned for it to be enough."""
+_HALF = 0.5
+"""What has to be learned for a value that two remedies come to alike to be enough."""
 _ATTEMPTS = 2
 """Candidates that are tried on other starts: a 95 % interval lies above 0 by chance once in 40, so twice in 40."""
 _FEWEST_PAIRED = 20
@@ -51,7 +50,6 @@ class Search:
         reserve: seconds that are kept for other starts.
         loss_kind: of the original.
         twin: the best score of a twin of the doctor's that was clearly better; NaN without one.
-        twin_of_rate: whether that twin has another learning rate.
         least: that a change has to gain.
         room: copies that can be in training at a time.
         said: called with what trains, its steps done, and its steps in all.
@@ -65,7 +63,6 @@ class Search:
     reserve: float = 0.0
     loss_kind: str = ""
     twin: float = math.nan
-    twin_of_rate: bool = False
     least: float = 0.0
     room: int = 2**16
     said: Callable[[str, int, int], None] = lambda *_: None
@@ -100,17 +97,23 @@ class Search:
     def run(self, offered: Sequence[Prescription], combine: Combine) -> Trainee | None:
         """Try what is offered, and give what is better than the original beyond chance; None where nothing is."""
         self.offered = tuple(offered)
-        brackets = [offered[:_FIRST], offered[_FIRST : _FIRST + _SECOND]]
+        alone = [one for one in offered[:_FIRST] if one is self._promised or one is self._slip][:1]
+        rest = [one for one in offered if one not in alone]
+        first = _FIRST - len(alone)
+        brackets = [rest[:first], rest[first : first + _SECOND]]
+        self._bracket(alone)
         for bracket in brackets:
+            if self.hurried or self._cannot_be_beaten():
+                break
             self._bracket(bracket)
             if self.hurried or self._is_enough():
                 break
         else:
             best = self.finalists()[:1]
             if best:
-                first = self.prescription(best[0])
-                others = [one for one in offered if one is not first]
-                combined = combine(first, others)
+                chosen = self.prescription(best[0])
+                others = [one for one in offered if one is not chosen]
+                combined = combine(chosen, others)
                 self._bracket([one for one, _ in zip(combined, range(_COMBINED), strict=False)])
         self.untried = max(len(offered) - sum(self.prescription(one) in offered for one in self.trainees), 0)
         return self._confirmed()
@@ -125,7 +128,7 @@ class Search:
                 found,
                 self.steps,
                 Clock(self.clock.left - self.reserve),
-                kept=[one for one in found if self.prescription(one) is self._promised],
+                kept=[one for one in found if self.prescription(one) in (self._promised, self._slip)],
                 enough=lambda one: self.metric.cannot_be_beaten(one.value) and self.gain(one) >= self.least,
                 said=lambda one, step: self.said(one.name, step, self.steps),
             )
@@ -142,6 +145,11 @@ class Search:
         found = [(one, twin(self.view, one)) for one in self.offered]
         clear = [(one, seen.points) for one, seen in found if seen is not None and seen.clear]
         return max(clear, key=lambda each: each[1])[0] if clear else None
+
+    @cached_property
+    def _slip(self) -> Prescription | None:
+        """The first of those that are tried first which takes away a slip that was seen."""
+        return next((one for one in self.offered[:_FIRST] if one.remedy in SEEN), None)
 
     def _trainee(self, prescription: Prescription) -> Trainee:
         one = Trainee(
@@ -188,8 +196,21 @@ class Search:
         learned = self.metric.learned(value)
         if learned >= _ENOUGH or self._unbeaten(best[0]):
             return True
-        most = _MOST_OF_A_RATE if self.twin_of_rate else _MOST
-        return self.metric.is_score and learned >= most and value >= self.twin - _AS_A_TWIN
+        if not self.metric.is_score:
+            return False
+        return (learned >= _HALF and self._is_a_ceiling()) or (
+            learned >= _MOST and value >= self.twin - _AS_A_TWIN
+        )
+
+    def _is_a_ceiling(self) -> bool:
+        """Whether two remedies, each trained to the end, have come to the same: what is left is not theirs to gain."""
+        through = [one for one in self.finalists() if one.steps >= self.steps]
+        first = through[0] if through else None
+        return first is not None and any(
+            first.value - one.value <= _AS_A_TWIN
+            and self.prescription(one).remedy != self.prescription(first).remedy
+            for one in through[1:]
+        )
 
     @property
     def has_room(self) -> bool:
@@ -215,7 +236,7 @@ class Search:
                 said=lambda what, step: self.said(what, step, self.steps),
             )
             self.pairs.append((one, found))
-            if found.beats(self.least):
+            if found.beats(self.least, self.metric.least_gain(self.own)):
                 return one
             self.hurried = self.hurried or (found.is_open and not found.problem)
             self.statuses[one] = (

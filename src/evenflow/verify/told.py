@@ -180,10 +180,14 @@ def _reason(search: Search) -> str:
             f"{name} looked better on the first start, but on {plural(len(found.before), 'other start')} the "
             f"difference was {shown_difference(found.difference, search.metric)}: no more than chance, or too little"
         )
-    tried = plural(len(search.trainees), "change")
+    count = len(search.trainees)
     own, other = (shown_value(value, search.metric) for value in (search.own, best[0].value))
-    verb = "was" if len(search.trainees) == 1 else "were"
-    text = f"none of the {tried} that {verb} tried is better: {search.metric.name} {own} as it is, {other} with {name}"
+    tried = (
+        "the one change that was tried is no better"
+        if count == 1
+        else f"none of the {plural(count, 'change')} that were tried is better"
+    )
+    text = f"{tried}: {search.metric.name} {own} as it is, {other} with {name}"
     if not diagnosis.faults:
         return f"nothing needs to change: no fault was found, and {text}"
     return text
