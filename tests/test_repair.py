@@ -14,6 +14,7 @@ from ailments.repairs import REPAIRERS, Steps, ours, published
 from ailments.result import BEYOND, Result, count, results
 from ailments.solutions import INITIALISERS, ORDER, Normalised, Plateau, Thresholded, initialised
 from ailments.trial import built, score, step, train
+from ailments.work import kept, worked
 from rich.console import Console
 from torch import nn
 
@@ -247,3 +248,21 @@ def test_both_repair_a_stack_of_sigmoids_and_leave_the_case_as_it_is():
     tried = found["AUTOTRAINER"].tried
     assert tried == ["selu", "relu", "batch normalisation"][: len(tried)]
     assert found["AUTOTRAINER"].trials == 400 * len(tried)  # all of them finite
+
+
+def test_a_run_that_was_killed_goes_on_behind_its_last_whole_line(tmp_path):
+    cases, path = population()[:3], tmp_path / "found.jsonl"
+    asked = []
+
+    def step(name: str) -> dict[str, object]:
+        asked.append(name)
+        return {"name": name, "figure": 1}
+
+    worked(cases[:1], path, step, 1, lambda: None)
+    with path.open("a") as file:
+        file.write(f'{{"name": "{cases[1].name}", "fig')  # as far as it came
+    assert list(kept(path)) == [cases[0].name]
+    worked(cases, path, step, 1, lambda: None)
+    assert asked == [one.name for one in cases]
+    assert [*kept(path)] == asked
+    assert len(path.read_text().splitlines()) == 3

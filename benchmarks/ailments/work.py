@@ -63,11 +63,15 @@ def repaired_by(name: str, repairer: str, folder: str, budget: float) -> Line:
 
 
 def kept(path: Path) -> dict[str, Line]:
-    """Lines by case, from a file."""
+    """Lines by case, from a file; without the last one where the process was killed before it was through."""
     if not path.exists():
         return {}
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in _whole(path.read_text()).splitlines()]
     return {str(line["name"]): line for line in lines}
+
+
+def _whole(text: str) -> str:
+    return text[: text.rfind("\n") + 1]
 
 
 def worked(
@@ -76,6 +80,8 @@ def worked(
     """A step on every case that the file does not hold yet; each line is written as soon as it is there."""
     found = kept(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (text := path.read_text()).endswith("\n"):
+        path.write_text(_whole(text))
     missing = [one.name for one in cases if one.name not in found]
     for _ in range(len(cases) - len(missing)):
         advance()
