@@ -181,7 +181,7 @@ def test_batches_take_the_name_that_they_have_there(script):
     module = script()
     view = view_of(module.setup()[0], None, "poor_init")
     edits = edits_in(named(reinitialise.REMEDY.forms(view), "data").code(), module.setup)
-    assert any("inputs, _ = next(iter(data))" in line for edit in edits for line in edit.new)
+    assert any("sample, _ = next(iter(data))" in line for edit in edits for line in edit.new)
     without = script(SCRIPT.replace("return net, data,", "return net, [*data],"), "inline")
     assert edits_in(named(reinitialise.REMEDY.forms(view), "data").code(), without.setup) == ()
 
@@ -252,7 +252,7 @@ def test_what_needs_late_batches_goes_behind_them_where_no_parameter_is_new(scri
     assert code.place == "after the model and the batches are made, before the training"
     edits = edits_in(code, module.setup)
     text = applied((edits[-1].file).read_text(encoding="utf-8"), edits)
-    assert text.index("data = [(") < text.index("scale_layers(net, ") < text.index("return net")
+    assert text.index("data = [(") < text.index("net(sample)") < text.index("return net")
     net, data, _, adam = script(text, "late_script").setup()
     with torch.no_grad():
         assert float(net(data[0][0]).std()) == pytest.approx(1.0, rel=0.06)  # what these lines promise

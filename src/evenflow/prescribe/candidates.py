@@ -28,13 +28,15 @@ FORMS = 8
 """Of one remedy that are looked at; they come best guess first."""
 BEYOND = {
     "look_at_the_data": "what is in the data, and whether inputs have to do with targets, is for you to see",
-    "mend_the_cause": "it is no change of its own: what holds the loss up is another finding's matter",
+    "mend_the_cause": "",
 }
-"""What rules name and no tool can carry out, with the reason."""
+"""What rules name and no tool can carry out, with the reason; "" of what is no change, but a word about another one."""
 SLIPS = ("hold_learning_rate", "add_activation", "lower_weight_decay", "lower_dropout")
 """Remedies for what can be seen to be unusual in a training, whether or not any harm of it has been found."""
 STUCK = ("raise_learning_rate", "change_optimiser", "standardise_input", "add_normalisation", "reinitialise")
 """Remedies for a loss that does not fall, when nothing says why: tried after all that findings name."""
+BESIDE = ("standardise_input", "lower_learning_rate", "clip_gradients")
+"""Remedies for faults that hide behind others: an output that is dead shows nothing of what comes in."""
 LATER = (
     "lr_too_high",
     "lr_too_low",
@@ -208,6 +210,11 @@ def _interleaved(by_root: list[list[Guess]]) -> Iterator[Guess]:
                     yield some.pop(0)
     for some in by_root:
         yield from (guess for guess in some if guess.effect.grade < 0)
+
+
+def beside(view: View) -> tuple[Prescription, ...]:
+    """What may be wrong besides, and does not show before a first fault is mended: the first forms of the usual."""
+    return tuple(one for name in BESIDE for one in _forms(view, name)[:1])
 
 
 def pairs(first: Prescription, others: Sequence[Prescription]) -> Iterator[Prescription]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from itertools import pairwise
+
 from evenflow.prescribe.prescription import Code, Prescription, Training
 
 _ORDER: dict[str, int] = {
@@ -43,34 +47,41 @@ _RIVALS: tuple[frozenset[str], ...] = (
 
 
 def fit_together(one: Prescription, other: Prescription) -> bool:
-    """Whether two prescriptions can be carried out both: two remedies, that do not do the same thing twice."""
-    if one.remedy == other.remedy:
-        return False
-    return not any(one.remedy in rivals and other.remedy in rivals for rivals in _RIVALS)
+    """Whether prescriptions can be carried out both: other remedies, that do not do the same thing twice."""
+    names, others = ({each.remedy for each in _parts(given)} for given in (one, other))
+    return not names & others and not any(names & rivals and others & rivals for rivals in _RIVALS)
+
+
+def _parts(one: Prescription) -> tuple[Prescription, ...]:
+    return one.parts or (one,)
 
 
 def combined(one: Prescription, other: Prescription) -> Prescription:
-    """Both, in the order in which they can be carried out."""
-    first, second = sorted((one, other), key=lambda each: _ORDER.get(each.remedy, 0))
+    """Both, or all that they are made of, in the order in which they can be carried out."""
+    parts = sorted((*_parts(one), *_parts(other)), key=lambda each: _ORDER.get(each.remedy, 0))
 
     def change(training: Training) -> Training:
-        return second.change(first.change(training))
+        for each in parts:
+            training = each.change(training)
+        return training
 
-    def code() -> Code:
-        return joined(first.code(), second.code())
-
+    first, *rest = parts
+    titles = (f"{each.title[:1].lower()}{each.title[1:]}" for each in rest)
+    reasons = [_clause(first.why)]
+    for before, each in pairwise(parts):
+        reasons.append(_clause(_beyond(before.why, each.why)))
     return Prescription(
-        remedy=f"{first.remedy}+{second.remedy}",
-        choice="+".join(each.choice for each in (first, second) if each.choice),
-        title=f"{first.title}; {second.title[:1].lower()}{second.title[1:]}",
-        why=f"one alone is not enough: {_clause(first.why)}; and {_clause(_beyond(first.why, second.why))}",
+        remedy="+".join(each.remedy for each in parts),
+        choice="+".join(each.choice for each in parts if each.choice),
+        title="; ".join((first.title, *titles)),
+        why=f"one alone is not enough: {'; and '.join(reasons)}",
         sign=one.sign,
         change=change,
-        code=code,
-        size=max(first.size, second.size) + 1,
-        inference=max(first.inference, second.inference),
-        keeps_weights=first.keeps_weights and second.keeps_weights,
-        parts=(first, second),
+        code=lambda: reduce(joined, [each.code() for each in parts]),
+        size=max(each.size for each in parts) + len(rest),
+        inference=max(each.inference for each in parts),
+        keeps_weights=all(each.keeps_weights for each in parts),
+        parts=tuple(parts),
     )
 
 
@@ -88,10 +99,35 @@ def _clause(why: str) -> str:
 
 def joined(first: Code, second: Code) -> Code:
     """The lines of both, one behind the other."""
-    places = [first.place] if first.place == second.place else [first.place, second.place]
+    imports = _merged((*first.imports, *second.imports))
+    parts = (*(first.parts or (first,)), second)
+    if len({part.place for part in parts}) == 1:
+        return Code(f"{first.snippet.rstrip()}\n\n{second.snippet}", first.place, imports, parts=parts)
+    groups: list[list[Code]] = []
+    for part in parts:
+        if groups and groups[-1][0].place == part.place:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    blocks = [
+        "\n".join([f"# {some[0].place}", "\n\n".join(part.snippet.rstrip() for part in some)])
+        for some in groups
+    ]
     return Code(
-        snippet=f"# {first.place}\n{first.snippet.rstrip()}\n\n# {second.place}\n{second.snippet}",
-        place="; then ".join(places),
-        imports=tuple(dict.fromkeys((*first.imports, *second.imports))),
-        parts=(first, second),
+        "\n\n".join(blocks) + "\n", "; then ".join(some[0].place for some in groups), imports, parts=parts
+    )
+
+
+def _merged(imports: Sequence[str]) -> tuple[str, ...]:
+    """Lines of imports, one for each module.
+
+    >>> _merged(["import torch", "from torch import nn", "from torch import Tensor, nn", "import torch"])
+    ('import torch', 'from torch import Tensor, nn')
+    """
+    found: dict[str, set[str]] = {}
+    for line in imports:
+        head, _, names = line.partition(" import ") if line.startswith("from ") else (line, "", "")
+        found.setdefault(head, set()).update(names.split(", ") if names else ())
+    return tuple(
+        f"{head} import {', '.join(sorted(names))}" if names else head for head, names in found.items()
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -97,7 +97,9 @@ def rest_lines(model: nn.Module, owners: set[str] | None, bias: float = 0.0) -> 
     return lines
 
 
-def _for_each(names: Iterable[str], line: str) -> list[str]:
+def _for_each(names: Sequence[str], line: str) -> list[str]:
+    if len(names) == 1:
+        return [line.replace("(name)", f'("{names[0]}")')]
     return [f"for name in {written(names)}:", f"    {line}"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from torch import nn
@@ -67,7 +68,12 @@ def _code(operation: Operation, view: View, wanted: str) -> Code:
         return operation.code()
     model = view.training.patient.model
     alone = list(model.get_submodule(end.module).children()) == [] and "set_submodule" in operation.lines
-    return operation.code(end_edits(model, end.module, "" if alone else end.name, wanted))
+    code = operation.code(end_edits(model, end.module, "" if alone else end.name, wanted))
+    if len(code.edits) == 1 and len(code.edits[0].new) == 1:
+        edit = code.edits[0]
+        instead = f"or, in their place, line {edit.line} of {edit.file.name} as {edit.new[0].strip()}"
+        return replace(code, place=f"{code.place}; {instead}")
+    return code
 
 
 def _ended(view: View, layer: str, wanted: str) -> Operation | None:

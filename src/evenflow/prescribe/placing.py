@@ -44,6 +44,10 @@ def in_place_of(names: Mapping[str, str]) -> str:
         groups.setdefault(expression, []).append(name)
     lines = []
     for expression, paths in groups.items():
+        if len(paths) == 1:
+            uses = expression.replace("old", f'model.get_submodule("{paths[0]}")')
+            lines += [f'model.set_submodule("{paths[0]}", {uses})']
+            continue
         uses = expression.replace("old", "model.get_submodule(name)")
         lines += [f"for name in {written(paths)}:", f"    model.set_submodule(name, {uses})"]
     return "\n".join(lines) + "\n"

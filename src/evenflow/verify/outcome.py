@@ -83,7 +83,7 @@ class Trials:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[object]:
         from evenflow.verify.outcome_table import grid
 
-        yield grid(self)
+        yield grid(self, options.max_width)
 
     def _repr_html_(self) -> str:
         from evenflow.verify.outcome_html import table

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 HEADS = ("change", "steps", "{metric}", "first/last", "promised sign", "what became of it")
 """Of the columns; "first/last" is the gradient of the first layers over that of the last."""
 _WIDTH = 100
+_NARROW = 80
+"""Columns below which all that is said of a change stands in one column beside it."""
 
 
 def cells(row: Tried, trials: Trials) -> tuple[str, ...]:
@@ -37,13 +39,22 @@ def heads(trials: Trials) -> tuple[str, ...]:
     return tuple(head.format(metric=trials.metric) for head in HEADS)
 
 
-def grid(trials: Trials) -> Table:
+def grid(trials: Trials, width: int = _WIDTH) -> Table:
     """For rich to print; what is recommended stands out."""
     from rich.text import Text
 
     from evenflow.report.plain_table import plain_table
 
     found = plain_table(None)
+    if width < _NARROW:
+        found.add_column(HEADS[0], ratio=1)
+        found.add_column(HEADS[-1], ratio=1)
+        for row in trials.rows:
+            style = "bold" if row.chosen else ""
+            title, steps, value, ratio, sign, status = cells(row, trials)
+            words = [f"{steps} steps: {trials.metric} {value}", f"first/last {ratio}", sign, status]
+            found.add_row(Text(title, style=style), Text("; ".join(filter(None, words)), style=style))
+        return found
     for place, head in enumerate(heads(trials)):
         is_figure = place in (1, 2, 3)
         found.add_column(
@@ -60,5 +71,5 @@ def text(trials: Trials, width: int = _WIDTH) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    Console(file=file, width=width, color_system=None, highlight=False).print(grid(trials))
+    Console(file=file, width=width, color_system=None, highlight=False).print(grid(trials, width))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n")

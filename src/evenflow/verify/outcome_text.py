@@ -11,12 +11,13 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from evenflow.diagnose.finding import Finding
 from evenflow.diagnose.text import STYLES, WIDTH, Line, headline
 from evenflow.verify.metric import Metric
 from evenflow.verify.outcome import Outcome
 from evenflow.verify.signs import WORDS
 from evenflow.verify.wording import shown_difference, shown_reading, shown_value
-from evenflow.wording import capitalised, number, plural
+from evenflow.wording import capitalised, listed, number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +80,7 @@ def lines(outcome: Outcome) -> Iterator[Line]:
                 (finding.severity.upper(), STYLES[finding.severity]),
                 (f" {finding.code} ", ""),
                 (finding.rule, "bold"),
-                (f": {finding.message}", ""),
+                (f": {finding.message}{_followers(outcome, finding)}", ""),
             ),
             2,
         )
@@ -94,6 +95,12 @@ def lines(outcome: Outcome) -> Iterator[Line]:
         yield Line((("Note: ", "bold"), (note, "")), 2)
     spent = f"{plural(outcome.examined, 'step')} examined, {outcome.steps:,} tried, {outcome.seconds:.0f} s"
     yield Line(((spent, "dim"),), 2)
+
+
+def _followers(outcome: Outcome, root: Finding) -> str:
+    """What else was found and goes with the root, as a sentence; "" where nothing does."""
+    found = [one.rule for one in outcome.diagnosis.consequences(root) if one.severity != "information"]
+    return f" From it {'follow' if len(found) > 1 else 'follows'} {listed(found)}." if found else ""
 
 
 def _recommended(outcome: Outcome) -> Iterator[Line]:

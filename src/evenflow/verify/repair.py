@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class Means:
         named: gives what remedies of these names could do, whether or not a finding asks for them.
         not_offered: reasons, by name, for what a finding asks for and is not among what is offered.
         slips: gives what could be a slip where nothing was found.
+        beside: gives what may be wrong besides, for combinations where there are few candidates.
         stuck: gives what could get a training going that learns next to nothing, where nothing was found.
     """
 
@@ -60,6 +61,7 @@ class Means:
     not_offered: Callable[[View, Sequence[Prescription]], Mapping[str, str]] = lambda *_: {}
     slips: Callable[[View], Sequence[Prescription]] = lambda *_: ()
     stuck: Callable[[View], Sequence[Prescription]] = lambda *_: ()
+    beside: Callable[[View], Sequence[Prescription]] = lambda *_: ()
 
 
 def repair(
@@ -133,7 +135,7 @@ def repair(
                 offered = narrowed(offered, wanted) or narrowed(means.named(view, names), wanted)
             else:
                 search.withheld = means.not_offered(view, offered)
-            chosen = search.run(offered, means.combine)
+            chosen = search.run(offered, _with(means, view))
             if not offered and (diagnosis.faults or wanted):
                 reason = _nothing_offered(view, means, wanted)
     except KeyboardInterrupt as stopped:
@@ -150,9 +152,28 @@ def repair(
     return outcome
 
 
+def _with(means: Means, view: View) -> Combine:
+    """Combinations with what is offered, then with what may be wrong besides."""
+
+    def combine(first: Prescription, others: Sequence[Prescription]) -> Iterable[Prescription]:
+        yield from means.combine(first, others)
+        there = {one.remedy for one in (first, *others)}
+        yield from means.combine(first, [one for one in means.beside(view) if one.remedy not in there])
+
+    return combine
+
+
 def catalogue() -> Means:
     """The remedies that there are."""
-    from evenflow.prescribe.candidates import candidates, named, not_offered, pairs, slips, stuck
+    from evenflow.prescribe.candidates import (
+        beside,
+        candidates,
+        named,
+        not_offered,
+        pairs,
+        slips,
+        stuck,
+    )
     from evenflow.prescribe.catalogue import REMEDIES
     from evenflow.prescribe.withheld import withheld
 
@@ -162,7 +183,7 @@ def catalogue() -> Means:
         reasons = (withheld(view, root, name) for root in view.diagnosis.roots)
         return REMEDIES[name].why_not(view) or next(filter(None, reasons), "")
 
-    return Means(candidates, pairs, why_not, named, not_offered, slips, stuck)
+    return Means(candidates, pairs, why_not, named, not_offered, slips, stuck, beside)
 
 
 def _checked(budget: object, only: object) -> tuple[str, ...]:

@@ -109,14 +109,28 @@ class Search:
             if self.hurried or self._is_enough():
                 break
         else:
-            best = self.finalists()[:1]
-            if best:
-                chosen = self.prescription(best[0])
+            for count in (2, 3):  # two together, and a third where these do not come half of the way
+                chosen = self._to_combine()
+                if chosen is None or (count == 3 and (not chosen.parts or self._is_half_way())):
+                    break
                 others = [one for one in offered if one is not chosen]
-                combined = combine(chosen, others)
-                self._bracket([one for one, _ in zip(combined, range(_COMBINED), strict=False)])
+                made = combine(chosen, others)
+                self._bracket([one for one, _ in zip(made, range(_COMBINED), strict=False)])
         self.untried = max(len(offered) - sum(self.prescription(one) in offered for one in self.trainees), 0)
         return self._confirmed()
+
+    def _is_half_way(self) -> bool:
+        best = self.finalists()[:1]
+        return bool(best) and not self.metric.learned(best[0].value) < _HALF
+
+    def _to_combine(self) -> Prescription | None:
+        """What others are put beside: the best by itself, or what should have helped where no change can be trained."""
+        best = self.finalists()[:1]
+        return (
+            self.prescription(best[0])
+            if best
+            else self._slip or self._promised or next(iter(self.offered), None)
+        )
 
     def _bracket(self, prescriptions: Sequence[Prescription]) -> None:
         """Halve these candidates, as many at a time as there is room for."""

@@ -169,6 +169,8 @@ def _reason(search: Search) -> str:
     if not best:
         if not search.trainees:
             return "nothing was tried"
+        if len(search.trainees) == 1:
+            return "the one change that was tried cannot be trained here"
         return f"none of the {plural(len(search.trainees), 'change')} that were tried can be trained here"
     name = search.prescription(best[0]).name
     if search.pairs:
