@@ -188,6 +188,12 @@ def test_two_go_together_unless_they_turn_the_same_screw():
         assert run(made).settled < 1.2
     asked = iter(pairs(inputs[0], rate))
     assert next(asked).size == inputs[0].size + 1
+    (three,) = pairs(found[0], [*rate, *inputs, *optimiser, clip[0]])
+    assert three.remedy == "lower_learning_rate+standardise_input+clip_gradients"
+    assert [one.remedy for one in three.parts] == three.remedy.split("+")
+    assert run(check(three, training)).settled < 1.2
+    snippet = three.code().snippet
+    assert all(one.code().snippet.strip() in snippet for one in three.parts)
 
 
 def pull(layer: nn.Linear) -> torch.Tensor:

@@ -113,6 +113,28 @@ def test_it_is_told_in_text_html_json_and_as_code(found):
     assert RELU.name in repr(found)
 
 
+def test_a_narrow_terminal_reads_what_became_of_a_change_in_one_column(found):
+    file = io.StringIO()
+    Console(file=file, width=48, color_system=None).print(found, crop=False)
+    words = " ".join(file.getvalue().split())
+    assert "…" not in words
+    assert f"{found.table.rows[1].steps} steps: accuracy" in words
+    assert "recommended" in words
+
+
+def test_what_goes_with_a_root_is_named_beside_it(found):
+    root = found.diagnosis.roots[0]
+    followers = [
+        Finding(rule, "EF", "fault", 0.9, (), 0, {}, "So.", root=root.rule)
+        for rule in ("dead_units", "lr_too_low")
+    ]
+    diagnosis = replace(found.diagnosis, findings=(root, *followers))
+    words = " ".join(str(replace(found, diagnosis=diagnosis)).split())
+    assert "From it follow dead_units and lr_too_low." in words
+    alone = replace(found, diagnosis=replace(found.diagnosis, findings=(root,)))
+    assert "From it follow" not in str(alone)
+
+
 def test_code_is_printed_as_it_is_however_narrow_the_terminal(found):
     long = "model = model  # " + "a long remark " * 12
     prescription = replace(RELU, code=lambda: Code(long, "after the model is made"))
@@ -290,6 +312,25 @@ def test_combinations_of_two_are_tried_where_one_is_not_enough():
     assert {first, *others} == {NOTHING.name, SLOWER.name}
     assert outcome.chosen is not None
     assert outcome.chosen.name == "relu and slower"
+
+
+@pytest.mark.slow
+def test_what_cannot_be_trained_alone_is_put_together_with_what_may_be_wrong_besides():
+    ruined = prescription("ruined", lambda given: rate(1e30)(RELU.change(given)))
+
+    def combine(first, others):
+        return [
+            prescription("both", RELU.change)
+            for one in others
+            if (first.name, one.name) == ("ruined", SLOWER.name)
+        ]
+
+    ours = Means(lambda _: [ruined], combine, beside=lambda _: [SLOWER])
+    outcome = repaired(means=ours)
+    assert rows(outcome)["ruined"].status.startswith("its loss is")
+    assert outcome.chosen is not None
+    assert outcome.chosen.name == "both"
+    assert repaired(ruined).reason == "the one change that was tried cannot be trained here"
 
 
 def test_only_what_is_named_is_tried():

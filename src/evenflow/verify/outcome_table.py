@@ -47,8 +47,8 @@ def grid(trials: Trials, width: int = _WIDTH) -> Table:
 
     found = plain_table(None)
     if width < _NARROW:
-        found.add_column(HEADS[0], ratio=1)
-        found.add_column(HEADS[-1], ratio=1)
+        found.add_column(HEADS[0], ratio=1, overflow="fold")
+        found.add_column(HEADS[-1], ratio=1, overflow="fold")
         for row in trials.rows:
             style = "bold" if row.chosen else ""
             title, steps, value, ratio, sign, status = cells(row, trials)
