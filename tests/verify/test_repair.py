@@ -25,6 +25,7 @@ from evenflow.prescribe.prescription import Code, View
 from evenflow.record.store import Store
 from evenflow.verify import repair as repair_module
 from evenflow.verify import told
+from evenflow.verify.enough import is_enough
 from evenflow.verify.halving import Clock
 from evenflow.verify.metric import Metric
 from evenflow.verify.outcome import Interrupted
@@ -226,11 +227,11 @@ def searched(values: dict[str, float], learned: float = 0.9) -> Search:
 
 
 def test_two_remedies_that_come_to_the_same_are_enough():
-    assert searched({"one": 1.0, "other": 0.995}, learned=0.7)._is_enough()
-    assert not searched({"one": 1.0, "other": 0.9}, learned=0.7)._is_enough()
-    assert not searched({"one:a": 1.0, "one:b": 1.0}, learned=0.7)._is_enough()
-    assert not searched({"one": 1.0, "other": 1.0}, learned=0.4)._is_enough()
-    assert searched({"one": 1.0}, learned=0.96)._is_enough()
+    assert is_enough(searched({"one": 1.0, "other": 0.995}, learned=0.7))
+    assert not is_enough(searched({"one": 1.0, "other": 0.9}, learned=0.7))
+    assert not is_enough(searched({"one:a": 1.0, "one:b": 1.0}, learned=0.7))
+    assert not is_enough(searched({"one": 1.0, "other": 1.0}, learned=0.4))
+    assert is_enough(searched({"one": 1.0}, learned=0.96))
 
 
 def test_what_leaves_nothing_to_gain_is_not_changed(monkeypatch):

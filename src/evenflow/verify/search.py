@@ -13,6 +13,7 @@ from functools import cached_property
 
 from evenflow.prescribe.effect import SEEN, twin
 from evenflow.prescribe.prescription import Prescription, Training, View
+from evenflow.verify.enough import cannot_be_beaten, is_enough, is_half_way
 from evenflow.verify.halving import Clock, halve
 from evenflow.verify.metric import Metric
 from evenflow.verify.pairs import Paired, pair
@@ -24,12 +25,6 @@ Combine = Callable[[Prescription, Sequence[Prescription]], Iterable[Prescription
 
 _FIRST, _SECOND, _COMBINED = 4, 8, 6
 """Candidates of the brackets."""
-_ENOUGH = 0.95
-"""Share of what can be learned from which on no further bracket is opened."""
-_AS_A_TWIN, _MOST = 0.01, 0.9
-"""How far below the score of the best twin counts as the same; and what has to be learned for it to be enough."""
-_HALF = 0.5
-"""What has to be learned for a value that two remedies come to alike to be enough."""
 _ATTEMPTS = 2
 """Candidates that are tried on other starts: a 95 % interval lies above 0 by chance once in 40, so twice in 40."""
 _FEWEST_PAIRED = 20
@@ -97,21 +92,21 @@ class Search:
     def run(self, offered: Sequence[Prescription], combine: Combine) -> Trainee | None:
         """Try what is offered, and give what is better than the original beyond chance; None where nothing is."""
         self.offered = tuple(offered)
-        alone = [one for one in offered[:_FIRST] if one is self._promised or one is self._slip][:1]
+        alone = [one for one in offered[:_FIRST] if one is self.promised or one is self._slip][:1]
         rest = [one for one in offered if one not in alone]
         first = _FIRST - len(alone)
         brackets = [rest[:first], rest[first : first + _SECOND]]
         self._bracket(alone)
         for bracket in brackets:
-            if self.hurried or self._cannot_be_beaten():
+            if self.hurried or cannot_be_beaten(self):
                 break
             self._bracket(bracket)
-            if self.hurried or self._is_enough():
+            if self.hurried or is_enough(self):
                 break
         else:
             for count in (2, 3):  # two together, and a third where these do not come half of the way
                 chosen = self._to_combine()
-                if chosen is None or (count == 3 and (not chosen.parts or self._is_half_way())):
+                if chosen is None or (count == 3 and (not chosen.parts or is_half_way(self))):
                     break
                 others = [one for one in offered if one is not chosen]
                 made = combine(chosen, others)
@@ -119,17 +114,13 @@ class Search:
         self.untried = max(len(offered) - sum(self.prescription(one) in offered for one in self.trainees), 0)
         return self._confirmed()
 
-    def _is_half_way(self) -> bool:
-        best = self.finalists()[:1]
-        return bool(best) and not self.metric.learned(best[0].value) < _HALF
-
     def _to_combine(self) -> Prescription | None:
         """What others are put beside: the best by itself, or what should have helped where no change can be trained."""
         best = self.finalists()[:1]
         return (
             self.prescription(best[0])
             if best
-            else self._slip or self._promised or next(iter(self.offered), None)
+            else self._slip or self.promised or next(iter(self.offered), None)
         )
 
     def _bracket(self, prescriptions: Sequence[Prescription]) -> None:
@@ -142,7 +133,7 @@ class Search:
                 found,
                 self.steps,
                 Clock(self.clock.left - self.reserve),
-                kept=[one for one in found if self.prescription(one) in (self._promised, self._slip)],
+                kept=[one for one in found if self.prescription(one) in (self.promised, self._slip)],
                 enough=lambda one: self.metric.cannot_be_beaten(one.value) and self.gain(one) >= self.least,
                 said=lambda one, step: self.said(one.name, step, self.steps),
             )
@@ -150,11 +141,11 @@ class Search:
                 if one not in halved.order[:2]:
                     one.training = None  # its memory goes to those that come
             self.hurried = self.hurried or halved.hurried
-            if halved.hurried or self._cannot_be_beaten():
+            if halved.hurried or cannot_be_beaten(self):
                 return
 
     @cached_property
-    def _promised(self) -> Prescription | None:
+    def promised(self) -> Prescription | None:
         """What the best twin of the doctor's has tried, which was clearly better after all of its steps."""
         found = [(one, twin(self.view, one)) for one in self.offered]
         clear = [(one, seen.points) for one, seen in found if seen is not None and seen.clear]
@@ -185,7 +176,7 @@ class Search:
     def finalists(self) -> list[Trainee]:
         """Those that came to a value, the best first; of equal ones the one that was thought better."""
         known = [one for one in self.trainees if one.alive and one.values]
-        through = [one for one in known if one.steps >= self.steps or self._unbeaten(one)]
+        through = [one for one in known if one.steps >= self.steps or self.metric.cannot_be_beaten(one.value)]
 
         def rank(one: Trainee) -> float:
             return -round(one.merit, 2) if self.metric.is_score else -one.merit
@@ -193,38 +184,6 @@ class Search:
         ahead = sorted(through, key=rank)
         behind = sorted((one for one in known if one not in ahead), key=lambda one: (-one.steps, rank(one)))
         return [*ahead, *behind]
-
-    def _unbeaten(self, one: Trainee) -> bool:
-        return self.metric.cannot_be_beaten(one.value)
-
-    def _cannot_be_beaten(self) -> bool:
-        best = self.finalists()[:1]
-        return bool(best) and self._unbeaten(best[0]) and self.gain(best[0]) >= self.least
-
-    def _is_enough(self) -> bool:
-        """Whether the best so far leaves so little to gain that no more need be tried."""
-        best = self.finalists()[:1]
-        if not best or self.gain(best[0]) < self.least:
-            return False
-        value = best[0].value
-        learned = self.metric.learned(value)
-        if learned >= _ENOUGH or self._unbeaten(best[0]):
-            return True
-        if not self.metric.is_score:
-            return False
-        return (learned >= _HALF and self._is_a_ceiling()) or (
-            learned >= _MOST and value >= self.twin - _AS_A_TWIN
-        )
-
-    def _is_a_ceiling(self) -> bool:
-        """Whether two remedies, each trained to the end, have come to the same: what is left is not theirs to gain."""
-        through = [one for one in self.finalists() if one.steps >= self.steps]
-        first = through[0] if through else None
-        return first is not None and any(
-            first.value - one.value <= _AS_A_TWIN
-            and self.prescription(one).remedy != self.prescription(first).remedy
-            for one in through[1:]
-        )
 
     @property
     def has_room(self) -> bool:
