@@ -169,7 +169,7 @@ def test_a_sound_training_needs_nothing_and_is_no_failure(capsys):
 def test_what_is_not_repaired_ends_with_1(folder, monkeypatch):
     monkeypatch.setattr(repair, "catalogue", lambda: Means(lambda _: [NOTHING], lambda *_: ()))
     assert code_of("sick_training.py", "--steps", "80", "--format", "html", "--out", "page.html") == 1
-    assert "None of the 1 change that was tried is better" in (folder / "page.html").read_text()
+    assert "The one change that was tried is no better" in (folder / "page.html").read_text()
 
 
 def test_ctrl_c_tells_what_was_tried(monkeypatch, capsys):
