@@ -7,7 +7,6 @@ with the networks as an axis in front: `hidden_2.weight` has the shape (networks
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -25,7 +24,7 @@ _MOMENTUM = 0.1  # of the running averages in torch.nn.BatchNorm1d
 
 
 class Signal(NamedTuple):
-    """Argument and value of an activation, of shape (networks, batch, units), or of a run of them, stacked."""
+    """Argument and value of an activation, of shape (networks, batch, units)."""
 
     inputs: Array
     outputs: Array
@@ -62,50 +61,36 @@ def forward(
     inputs: Array,
     residual_scale: Array,
     *,
-    training: bool,
-    rolled: bool,
     taps: Sequence[Array] | None = None,
 ) -> Passed:
-    """Run the networks on `inputs`, of shape (networks, batch, features) or, shared by all, (batch, features).
+    """Run the networks in training mode on `inputs`, of shape (networks, batch, features).
+
+    The layers are spelt out: a loop over them in the program takes longer to compile with its backward pass.
 
     Args:
         network: the specification that they share; its residual scale is not read.
         parameters, buffers: of the networks.
         inputs: see above.
         residual_scale: of every network, shape (networks,).
-        training: whether batch normalisation takes the statistics of the batch, and updates its averages.
-        rolled: whether a run of layers is a loop in the program instead of being spelt out. For evaluation only:
-            it compiles sooner and runs as fast; with a backward pass it does neither.
         taps: by layer, an array (networks, batch, units) that is added to the argument of the activation. It is
             zero: the gradient with respect to it is the signal that reaches the layer.
-
-    Returns:
-        The signals are one a layer, or, rolled, one a run, stacked.
     """
     signals: list[Signal] = []
     new_buffers: dict[str, Array] = {}
     factor = residual_scale[:, None, None]
     carry = (jnp.zeros(()), inputs)
-    for run in runs(network):
-        function = network.activations[run.start - 1]
-        layer = partial(_hidden, network, function, factor, run.start == 1, training)
-        own = [(_of_layer(parameters, number), _of_layer(buffers, number)) for number in run]
-        if rolled and len(run) > 1:
-            weights, averages = (_stacked(arrays) for arrays in zip(*own, strict=True))
-            carry, (signal, _) = jax.lax.scan(layer, carry, (weights, averages, None))
-            signals.append(signal)
-            continue
-        for number, (weights, averages) in zip(run, own, strict=True):
-            tap = None if taps is None else taps[number - 1]
-            carry, (signal, new) = layer(carry, (weights, averages, tap))
-            signals.append(Signal(*(array[None] for array in signal)) if rolled else signal)
-            new_buffers |= {_full(name, number): array for name, array in new.items()}
+    for number, function in enumerate(network.activations, start=1):
+        tap = None if taps is None else taps[number - 1]
+        own = (of_layer(parameters, number), of_layer(buffers, number), tap)
+        carry, (signal, new) = hidden(network, function, factor, number == 1, True, carry, own)
+        signals.append(signal)
+        new_buffers |= {_full(name, number): array for name, array in new.items()}
     return Passed(
         linear(parameters["output.weight"], parameters["output.bias"], carry[1]), signals, new_buffers
     )
 
 
-def _hidden(
+def hidden(
     network: Network,
     function: Activation,
     factor: Array,
@@ -114,7 +99,18 @@ def _hidden(
     carry: tuple[Array, Array],
     own: tuple[Arrays, Arrays, Array | None],
 ) -> tuple[tuple[Array, Array], tuple[Signal, Arrays]]:
-    """One hidden layer, from the stream and the signal before it to those behind it."""
+    """One hidden layer, from the stream and the signal before it to those behind it.
+
+    Args:
+        network: the specification that the networks share.
+        function: the activation of this layer.
+        factor: on the residual branch, shape (networks, 1, 1).
+        first: whether it is the first, which has no residual connection.
+        training: whether batch normalisation takes the statistics of the batch, and updates its averages.
+        carry: stream and signal.
+        own: parameters and running averages, named as `of_layer` names them, and what is added to the argument of the
+            activation.
+    """
     (stream, signal), (parameters, buffers, tap) = carry, own
     branch = linear(parameters["hidden.weight"], parameters["hidden.bias"], signal)
     match "none" if first else network.residual:
@@ -168,11 +164,7 @@ def _follow(average: Array, observed: Array) -> Array:
     return (1 - _MOMENTUM) * average + _MOMENTUM * jax.lax.stop_gradient(observed)
 
 
-def _stacked(parts: Sequence[Arrays]) -> Arrays:
-    return {name: jnp.stack([part[name] for part in parts]) for name in parts[0]}
-
-
-def _of_layer(arrays: Arrays, number: int) -> dict[str, Array]:
+def of_layer(arrays: Arrays, number: int) -> dict[str, Array]:
     """The arrays of one hidden layer, `hidden_2.weight` being called `hidden.weight`."""
     tail = f"_{number}"
     parts = {name: name.partition(".") for name in arrays}
@@ -186,13 +178,6 @@ def _of_layer(arrays: Arrays, number: int) -> dict[str, Array]:
 def _full(name: str, number: int) -> str:
     module, _, part = name.partition(".")
     return f"{module}_{number}.{part}"
-
-
-def learned_slopes(function: Activation, parameters: Arrays, run: range) -> Array | None:
-    """The slopes of a PReLU in a run of layers, of shape (layers, networks, units); None for every other activation."""
-    return (
-        jnp.stack([parameters[f"activation_{layer}.weight"] for layer in run]) if function.learned else None
-    )
 
 
 def linear(weight: Array, bias: Array, inputs: Array) -> Array:

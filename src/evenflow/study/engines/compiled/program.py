@@ -82,9 +82,7 @@ def advance(
         inputs, labels, rates = _taken(samples, batches, own, number)
 
         def objective(parameters: Mapping) -> tuple[Array, tuple[Array, Passed]]:
-            passed = forward(
-                network, parameters, state.buffers, inputs, own.residual_scale, training=True, rolled=False
-            )
+            passed = forward(network, parameters, state.buffers, inputs, own.residual_scale)
             loss = jnp.mean(cross_entropy(passed.logits, labels), axis=1)
             return jnp.sum(loss), (loss, passed)
 
@@ -117,16 +115,7 @@ def read(network: Network, state: State, own: Own, samples: Samples, batches: Ba
     taps = [jnp.zeros((*labels.shape, width), inputs.dtype) for width in network.widths]
 
     def objective(parameters: Mapping, taps: list[Array]) -> tuple[Array, tuple[Array, Passed]]:
-        passed = forward(
-            network,
-            parameters,
-            state.buffers,
-            inputs,
-            own.residual_scale,
-            training=True,
-            rolled=False,
-            taps=taps,
-        )
+        passed = forward(network, parameters, state.buffers, inputs, own.residual_scale, taps=taps)
         loss = jnp.mean(cross_entropy(passed.logits, labels), axis=1)
         return jnp.sum(loss), (loss, passed)
 
