@@ -119,6 +119,12 @@ class Store:
                     "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", (run, step, checkpoint)
                 )
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Everything that is written inside is one transaction: recorded whole or not at all, and sooner."""
+        with self._writing():
+            yield
+
     def extend(self, run: int, table: Table) -> None:
         """Record all steps of a table of one run in one transaction: much faster than `append` step by step.
 
@@ -213,6 +219,9 @@ class Store:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         if self.mode != "a":
             raise StoreError(f'store {self.path} is open for reading only; open it with mode "a" to write')
+        if self._connection.in_transaction:  # inside `at_once`
+            yield self._connection
+            return
         with translated(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from evenflow.record.table import Table
 
 Row = tuple[Site, str, Mapping[str, float]]
+
+_PLAIN = frozenset((float, type(None)))
 
 
 def change_run(
@@ -51,7 +54,7 @@ def checked_figures(rows: Sequence[Row], source: str) -> tuple[list[str], list[l
         StoreError: a source, phase or statistic is not known, or a figure is not a number.
     """
     checked_source(source)
-    names = list(dict.fromkeys(name for row in rows for name in row[2]))
+    names = list(dict.fromkeys(chain.from_iterable(row[2] for row in rows)))
     for name in names:
         if name not in STATISTICS:
             raise StoreError(
@@ -68,6 +71,9 @@ def _figures(
         raise StoreError(
             f'phase "{phase}" of site "{site.name}" is not known{suggest(phase, PHASES)}; known: {known}'
         )
+    found = list(map(figures.get, names))
+    if found.count(None) == len(names) - len(figures) and _PLAIN.issuperset(map(type, found)):
+        return found  # as nearly always, and this is called for every row
     try:
         return [float(figures[name]) if name in figures else None for name in names]
     except (TypeError, ValueError):

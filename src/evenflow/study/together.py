@@ -94,20 +94,21 @@ def _train(
     with EnergyMeter(shared_by=jobs * len(members)) as energy:
         for moments in train(cells, data, stopwatch, resume):
             keep = time.monotonic() - last_snapshot > _SECONDS_BETWEEN_SNAPSHOTS
-            for place, (cell, run, _) in enumerate(members):
-                moment = moments.get(place)
-                if moment is None:
-                    continue
-                joules = {"joules": _sum(spent[place], energy.joules)}
-                if keep:
-                    store.append(run, moment.step, moment.rows, checkpoint=moment.snapshot(), facts=joules)
-                else:
-                    store.append(run, moment.step, moment.rows)
-                if moment.diverged or moment.step == cell.training.steps:
-                    ended = {"seconds_per_step": stopwatch.seconds_per_step, **joules}
-                    if moment.diverged:
-                        ended["diverged_at"] = moment.step
-                    store.finish(run, "diverged" if moment.diverged else "finished", facts | ended)
+            here = [(place, moments[place]) for place in range(len(members)) if place in moments]
+            snapshots = {place: moment.snapshot() for place, moment in here} if keep else {}
+            with store.at_once():  # one transaction a step of the group, not one a network
+                for place, moment in here:
+                    cell, run, _ = members[place]
+                    joules = {"joules": _sum(spent[place], energy.joules)}
+                    facts_so_far = joules if keep else None
+                    store.append(
+                        run, moment.step, moment.rows, checkpoint=snapshots.get(place), facts=facts_so_far
+                    )
+                    if moment.diverged or moment.step == cell.training.steps:
+                        ended = {"seconds_per_step": stopwatch.seconds_per_step, **joules}
+                        if moment.diverged:
+                            ended["diverged_at"] = moment.step
+                        store.finish(run, "diverged" if moment.diverged else "finished", facts | ended)
             if keep:
                 last_snapshot = time.monotonic()
             yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -69,7 +68,7 @@ def shape(network: Network) -> Network:
 
 
 def group_size(kind: Alike, members: int, inputs: int, outputs: int) -> int:
-    """How many of `members` cells are trained at once: what fits the cache, in groups of equal size.
+    """How many of `members` cells are trained at once: what fits the cache, with few places left empty.
 
     >>> kind = alike(Cell(network=Network(width=128), data=Data(), training=Training(), record_every=10, seed=0))
     >>> group_size(kind, 60, 64, 10), group_size(kind, 2, 64, 10)
@@ -77,8 +76,9 @@ def group_size(kind: Alike, members: int, inputs: int, outputs: int) -> int:
     """
     sizes = (inputs, *kind.network.widths, outputs)
     state = 4 * 4 * sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
-    most = max(1, min(_LARGEST_GROUP, round(_BYTES_OF_A_GROUP / state)))
-    return math.ceil(members / math.ceil(members / most))
+    most = max(1, min(_LARGEST_GROUP, members, round(_BYTES_OF_A_GROUP / state)))
+    # the last group is filled up with networks that are trained for nothing; a call of less than half costs more
+    return min(range(-(-most // 2), most + 1), key=lambda size: (-members % size, -size))
 
 
 class Piece(NamedTuple):
@@ -107,11 +107,17 @@ def pieces(kinds: Mapping[Alike, tuple[Sequence[Cell], int]], jobs: int) -> list
     """The cells of every kind, in groups of its size, as work for `jobs` processes, the longest first.
 
     All groups of a kind are one piece, which compiles once, unless there are too few kinds to keep the processes busy:
-    then each kind is divided among them.
+    then each kind is divided among them. Where there are many, the last is divided, so that all end at about one time.
     """
-    shares = 1 if len(kinds) >= 2 * jobs or len(kinds) % jobs == 0 else jobs
+    whole = [
+        ([tuple(cells[start : start + size]) for start in range(0, len(cells), size)], size)
+        for cells, size in kinds.values()
+    ]
+    whole.sort(key=lambda each: -len(each[0]) * each[1])
+    many = len(whole) >= 2 * jobs
     work: list[Piece] = []
-    for cells, size in kinds.values():
-        groups = [tuple(cells[start : start + size]) for start in range(0, len(cells), size)]
+    for place, (groups, size) in enumerate(whole):
+        last = place == len(whole) - 1 and len(groups) >= 2 * jobs
+        shares = jobs if (last if many else len(whole) % jobs) else 1
         work += [Piece(tuple(groups[share::shares]), size) for share in range(min(shares, len(groups)))]
     return sorted(work, key=lambda piece: -len(piece.cells))

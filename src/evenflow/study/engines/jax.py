@@ -21,7 +21,7 @@ from evenflow.study.draws import batch_indices
 from evenflow.study.engines.compiled.evaluation import chunked
 from evenflow.study.engines.compiled.optimisers import BETAS
 from evenflow.study.engines.compiled.program import Batches, Own, Samples, advance, apply, evaluate, read
-from evenflow.study.engines.compiled.readings import layer_figures
+from evenflow.study.engines.compiled.readings import NAMES, layer_figures
 from evenflow.study.engines.compiled.rows import Figures, Writer, distances, norms
 from evenflow.study.engines.compiled.state import State, fresh, from_bytes, sites, stacked, to_bytes
 from evenflow.study.engines.grouping import shape
@@ -178,9 +178,7 @@ class _Group:
         )
         found = {**evaluate(network, state, own, samples), "batch_loss": seen.loss}
         figures = {name: np.asarray(values, np.float64) for name, values in found.items()}
-        figures |= {
-            name: np.stack([np.asarray(one[name], np.float64) for one in layers]) for name in layers[0]
-        }
+        figures |= dict(zip(NAMES, np.stack([np.asarray(one) for one in layers], axis=1), strict=True))
         before = self._in_order(state.parameters)
         figures["grad_norm"] = norms(self._in_order(seen.gradients))
         figures["weight_norm"] = norms(before)
