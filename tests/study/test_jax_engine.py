@@ -90,6 +90,19 @@ def test_every_combination(norm, residual, optimiser) -> None:
         jax.clear_caches()
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", pytest.param("adamw", marks=pytest.mark.slow)])
+def test_networks_of_a_group_warm_up_on_their_own(optimiser: str) -> None:
+    """Records at steps 0, 5 and 10; the rate of AdamW is in its decay too."""
+    cells = [
+        cell({}, {"optimiser": optimiser, "learning_rate": 0.02, "warm_up": steps, "weight_decay": 0.5})
+        for steps in (0, 3, 20)
+    ]
+    found = [figures(moments) for moments in by_jax(cells)]
+    for which, ours in zip(cells, found, strict=True):
+        assert distance(which, ours, by_torch(which)) < max(FLOAT32, ROUNDING * rounding_of_torch(which))
+    assert distance(cells[0], found[1], found[0]) > 100 * FLOAT32
+
+
 def test_networks_of_a_group_have_their_own_seeds_rates_draws_scales_and_bounds() -> None:
     cells = [
         cell(

@@ -29,7 +29,7 @@ _KNOWN = frozenset(
     (
         *("depth", "width", "activation", "initialisation", "bias_initialisation", "normalisation"),
         *("normalisation_position", "residual", "residual_scale", "dropout", "clip"),
-        *("optimiser", "learning_rate", "batch", "steps", "momentum", "weight_decay"),
+        *("optimiser", "learning_rate", "batch", "steps", "momentum", "warm_up", "weight_decay"),
     )
 )
 

@@ -43,7 +43,9 @@ def alike(cell: Cell) -> Alike:
     >>> alike(a) == alike(b)
     True
     """
-    training = msgspec.structs.replace(cell.training, learning_rate=1.0, momentum=0.0, weight_decay=0.0)
+    training = msgspec.structs.replace(
+        cell.training, learning_rate=1.0, momentum=0.0, weight_decay=0.0, warm_up=0
+    )
     values = ",".join(item.fingerprint for item in dict.fromkeys(cell.network.activations) if item.custom)
     return Alike(shape(cell.dense), cell.data, cell.digest, training, cell.record_every, values)
 

@@ -83,7 +83,6 @@ class _Group:
             *(
                 jnp.asarray([float(value(cell)) for cell in cells], dtype)
                 for value in (
-                    lambda cell: cell.training.learning_rate,
                     lambda cell: cell.training.decay,
                     lambda cell: cell.training.momentum,
                     lambda cell: cell.network.residual_scale,
@@ -210,9 +209,12 @@ class _Group:
         size, root = np.ones(room), np.ones(room)
         if adam:
             size, root = 1 / (1 - BETAS[0] ** number), np.sqrt(1 - BETAS[1] ** number)
-        rates = np.array([cell.training.learning_rate for cell in self.cells])
+        rates = np.array(
+            [[cell.training.rate_at(step) for cell in self.cells] for step in range(first, first + room)]
+        )
         return Batches(
             jnp.asarray(indices),
-            jnp.asarray(np.outer(size, rates), self.dtype),
+            jnp.asarray(rates, self.dtype),
+            jnp.asarray(size[:, None] * rates, self.dtype),
             jnp.asarray(root, self.dtype),
         )

@@ -33,7 +33,8 @@ class Rates(NamedTuple):
     Args:
         size: the factor on the update: the learning rate, for Adam divided by 1 − β₁ᵗ.
         root: √(1 − β₂ᵗ) for Adam, 1 elsewhere.
-        learning_rate, decay, momentum: of the specification.
+        learning_rate: of this step, the warm-up included.
+        decay, momentum: of the specification.
     """
 
     size: Array

@@ -25,7 +25,6 @@ Figures = Mapping[str, Array]
 class Own(NamedTuple):
     """What networks of a group may have of their own: arrays of shape (networks,)."""
 
-    learning_rate: Array
     decay: Array
     momentum: Array
     residual_scale: Array
@@ -43,12 +42,13 @@ class Samples(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """The steps to make: which samples (steps, networks, batch), and η/(1 − β₁ᵗ) and √(1 − β₂ᵗ) of Adam.
+    """The steps to make: which samples (steps, networks, batch), η of each, and η/(1 − β₁ᵗ) and √(1 − β₂ᵗ) of Adam.
 
-    `size` has the shape (steps, networks), `root` (steps,).
+    `rate` and `size` have the shape (steps, networks), `root` (steps,).
     """
 
     indices: Array
+    rate: Array
     size: Array
     root: Array
 
@@ -143,4 +143,4 @@ def _taken(samples: Samples, batches: Batches, own: Own, number: Array | int) ->
 def _rates(batches: Batches, own: Own, number: Array | int) -> Rates:
     size = batches.size[number]
     root = jnp.broadcast_to(batches.root[number], size.shape)
-    return Rates(size, root, own.learning_rate, own.decay, own.momentum)
+    return Rates(size, root, batches.rate[number], own.decay, own.momentum)
