@@ -364,6 +364,22 @@ def start_writer(path):
     return subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
 
 
+def test_what_is_written_at_once_is_recorded_whole_or_not_at_all(path, tmp_path):
+    def write(store, last):
+        with store.at_once():
+            store.append(1, 10, rows(1.0))
+            store.append(2, 10, last)
+
+    fill(path, steps=1)
+    with Store.open(path, "a") as store:
+        with pytest.raises(StoreError, match="registered"):
+            write(store, [(WEIGHT, "", {"grad_nrom": 1.0})])
+        assert {run.steps_done for run in store.runs()} == {0}
+        write(store, rows(1.1))
+    fill(tmp_path / "other.db", steps=2)
+    assert stored(path).difference(stored(tmp_path / "other.db")) == ""
+
+
 @pytest.mark.parametrize("wait", [0.0, 0.03, 0.11, 0.4])
 def test_kill_keeps_every_step_that_was_committed(path, wait):
     with start_writer(path) as process:
