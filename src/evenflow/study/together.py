@@ -37,6 +37,9 @@ def training_of_piece(piece: Piece, data: DataSet, store: Ledger, jobs: int) -> 
     one_thread()
     from threadpoolctl import threadpool_limits
 
+    from evenflow.study.engines.compiled.kept import keep_programs
+
+    keep_programs()
     with threadpool_limits(1):
         for group in piece.groups:
             yield from training_together(group, piece.size, data, store, jobs)
