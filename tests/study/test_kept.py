@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path, monkeypatch: p
     (tmp_path / "evenflow").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     kept.keep_programs()
-    assert jax.config.read("jax_compilation_cache_dir") is None
+    assert jax.config.jax_compilation_cache_dir is None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_the_oldest_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

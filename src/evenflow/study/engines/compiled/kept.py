@@ -21,7 +21,7 @@ _LEAST_SECONDS = 0.1  # of compiling, for a program to be worth a file
 
 def keep_programs() -> None:
     """Keep what this process compiles, and use what is kept, unless JAX was told where, or the disk refuses."""
-    if jax.config.read("jax_compilation_cache_dir") is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     folder = cache_folder() / "jax" / _processor()
     try:
