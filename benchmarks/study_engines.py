@@ -9,7 +9,8 @@ The ways: the plain loop of a tutorial (`.item()` of every gradient's norm at ev
 study; batched PyTorch (`vmap` of `grad`, fused Adam); the fast engine. All train 20 layers of ReLU on scikit-learn's
 digits with Adam, batch 128, on one thread. *Bare* is steps that are not recorded. *Recorded* is with everything that a
 study records at every tenth step, the whole data set evaluated too; the plain loop records gradient norms only.
-The ways take turns; of each the best round counts, as other work on the machine can only slow one down. The peak is the
+Rates are per second of processor time on one thread, so that other work on the machine counts least; the ways take
+turns, and of each the best round counts. The peak is the
 best that any of the sizes and libraries tried reaches in a product of float32 matrices on one core.
 """
 
@@ -25,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evenflow.study.engines.start import one_thread
 
@@ -39,8 +40,8 @@ from evenflow import Data, Network, Training, build  # noqa: E402
 from evenflow.spec.study import Cell  # noqa: E402
 from evenflow.study.data import DataSet, load  # noqa: E402
 from evenflow.study.draws import batch_indices  # noqa: E402
+from evenflow.study.engines import jax as engine  # noqa: E402
 from evenflow.study.engines.grouping import alike, group_size  # noqa: E402
-from evenflow.study.engines.jax import train as train_by_jax  # noqa: E402
 from evenflow.study.engines.moment import Stopwatch  # noqa: E402
 from evenflow.study.engines.torch import train as train_by_torch  # noqa: E402
 from evenflow.study.flops import flops_per_step  # noqa: E402
@@ -86,7 +87,7 @@ def plain(width: int, steps: int) -> Rates:
     criterion = nn.CrossEntropyLoss()
     spent = {True: 0.0, False: 0.0}
     for step, (inputs, labels) in enumerate(batches(steps)):
-        started = time.perf_counter()
+        started = time.process_time()
         optimiser.zero_grad()
         criterion(model(inputs), labels).backward()
         if step % EVERY == 0:
@@ -94,20 +95,23 @@ def plain(width: int, steps: int) -> Rates:
                 assert parameter.grad is not None
                 parameter.grad.norm().item()
         optimiser.step()
-        spent[step % EVERY == 0] += time.perf_counter() - started
+        spent[step % EVERY == 0] += time.process_time() - started
     bare = steps - math.ceil(steps / EVERY)
     return Rates(bare / spent[False], steps / sum(spent.values()))
 
 
 def by_torch(width: int, steps: int) -> Rates:
-    stopwatch = Stopwatch()
-    started = time.perf_counter()
-    moments = train_by_torch(cells(width, 1, steps)[0], digits(), stopwatch)
-    next(moments)
-    first = time.perf_counter() - started
-    for _ in moments:
-        pass
-    return Rates(1 / stopwatch.seconds_per_step, steps / (time.perf_counter() - started), first)
+    def spent(every: int) -> tuple[float, float]:
+        started = time.process_time()
+        moments = train_by_torch(cells(width, 1, steps, every)[0], digits(), Stopwatch())
+        next(moments)
+        first = time.process_time() - started
+        for _ in moments:
+            pass
+        return first, time.process_time() - started
+
+    first, recorded = spent(EVERY)
+    return Rates(steps / spent(steps)[1], steps / recorded, first)
 
 
 def by_vmap(width: int, steps: int, count: int = 16) -> Rates:
@@ -122,13 +126,13 @@ def by_vmap(width: int, steps: int, count: int = 16) -> Rates:
         return nn.functional.cross_entropy(functional_call(models[0], (own, buffers), (inputs,)), labels)
 
     gradient = vmap(grad(loss), in_dims=(0, None, None))
-    started = time.perf_counter()
+    started = time.process_time()
     for inputs, labels in batches(steps):
         found = gradient({name: value.detach() for name, value in parameters.items()}, inputs, labels)
         for name, parameter in parameters.items():
             parameter.grad = found[name]
         optimiser.step()
-    rate = count * steps / (time.perf_counter() - started)
+    rate = count * steps / (time.process_time() - started)
     return Rates(rate, math.nan)
 
 
@@ -136,18 +140,31 @@ def by_jax(width: int, steps: int, count: int = 0) -> Rates:
     """The fast engine, in groups of the size that a study takes."""
     some = cells(width, count or 16, steps)
     some = some[: group_size(alike(some[0]), len(some), 64, 10)]
-    stopwatch = Stopwatch()
-    started = time.perf_counter()
-    moments = train_by_jax(some, digits(), stopwatch)
-    next(moments)
-    first = time.perf_counter() - started
-    next(moments)  # compiles what is between two records
-    stopwatch.plain.clear()
-    started = time.perf_counter()
-    for _ in moments:
-        pass
-    spent = time.perf_counter() - started
-    return Rates(1 / stopwatch.seconds_per_step, len(some) * (steps - EVERY) / spent, first)
+    inside: list[float] = []
+    advance = engine.advance
+
+    def measured(*arguments: Any) -> Any:
+        started = time.process_time()
+        found = jax.block_until_ready(advance(*arguments))
+        inside.append(time.process_time() - started)
+        return found
+
+    engine.advance = measured  # the steps between two records are one call
+    try:
+        started = time.process_time()
+        moments = engine.train(some, digits(), Stopwatch())
+        next(moments)
+        first = time.process_time() - started
+        next(moments)  # compiles what is between two records
+        inside.clear()
+        started = time.process_time()
+        for _ in moments:
+            pass
+        spent = time.process_time() - started
+    finally:
+        engine.advance = advance
+    bare = len(some) * (EVERY - 1) / min(inside)
+    return Rates(bare, len(some) * (steps - EVERY) / spent, first)
 
 
 WAYS: dict[str, Way] = {"plain": plain, "torch": by_torch, "vmap": by_vmap, "jax": by_jax}
@@ -162,9 +179,9 @@ def peak() -> float:
         b = jax.numpy.asarray(a.numpy())
         for multiply, x in (((lambda x: x @ x), a), ((lambda x: product(x, x).block_until_ready()), b)):
             for _ in range(20):
-                started = time.perf_counter()
+                started = time.process_time()
                 multiply(x)
-                best = max(best, 2 * size**3 / (time.perf_counter() - started) / 1e9)
+                best = max(best, 2 * size**3 / (time.process_time() - started) / 1e9)
     return best
 
 
@@ -210,7 +227,7 @@ def scaling() -> None:
         started = time.perf_counter()
         for start in range(0, count, size):
             group = some[start : start + size]
-            for _ in train_by_jax([*group, *group[-1:] * (size - len(group))], digits(), Stopwatch()):
+            for _ in engine.train([*group, *group[-1:] * (size - len(group))], digits(), Stopwatch()):
                 pass
         spent = time.perf_counter() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -257,7 +274,7 @@ def whole_study(jobs: int, engine: str, seeds: int) -> None:
 
     study = study_from_text(STUDY.format(seeds=seeds), "many.toml", Path())
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, before = time.perf_counter(), processor_time()
         known = [started]
 
         def predicted(_done: int, _all: int) -> None:
@@ -270,10 +287,19 @@ def whole_study(jobs: int, engine: str, seeds: int) -> None:
             predicting=predicted,
             engine=engine,  # pyright: ignore[reportArgumentType]
         )
-        spent = time.perf_counter() - started
+        spent, used = time.perf_counter() - started, processor_time() - before
     print(
         f"{len(outcome.trained)} networks, {engine}, {jobs} processes: {spent:.0f} s, "
-        f"of which predictions {known[0] - started:.0f} s; {len(outcome.failed)} failed"
+        f"of which predictions {known[0] - started:.0f} s; "
+        f"{used:.0f} s of processor time in all; {len(outcome.failed)} failed"
+    )
+
+
+def processor_time() -> float:
+    """Seconds that this process and those that it has ended have computed."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
 
 

@@ -2,7 +2,7 @@
 
 JAX would differentiate a formula operation by operation and keep every intermediate result for the way back. Here
 the slope f'(z) is computed beside the value and is all that is kept. Tanh, sigmoid and ReLU have their slope from
-their value, and GELU its Φ from erf, as torch has.
+their value, SiLU one sigmoid for both, and GELU its Φ from erf, as torch has.
 """
 
 from __future__ import annotations
@@ -67,6 +67,18 @@ def _gelu_both(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
     return z * cdf, (cdf + z * density) * direction
 
 
+@jax.custom_jvp
+def _silu(z: Array) -> Array:
+    return z * jax.lax.logistic(z)
+
+
+@_silu.defjvp
+def _silu_both(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (z,), (direction,) = primals, tangents
+    share = jax.lax.logistic(z)
+    return z * share, share * (1 + z * (1 - share)) * direction
+
+
 def _normal_cdf(z: Array) -> Array:
     return 0.5 * (1 + jax.lax.erf(z * math.sqrt(0.5)))
 
@@ -76,5 +88,6 @@ _BY_VALUE: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
     "sigmoid": jax.lax.logistic,
     "gelu": _gelu,
+    "silu": _silu,
     "identity": lambda z: z,
 }
