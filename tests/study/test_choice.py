@@ -87,6 +87,8 @@ def test_groups_fit_the_cache_and_are_of_equal_size() -> None:
     assert sizes[0] > 4
     assert sizes[-1] == 1
     assert group_size(kind, 2, 64, 10) == 2
+    narrow = kind._replace(network=Network(width=32))
+    assert [group_size(narrow, members, 64, 10) for members in (60, 17, 9)] == [6, 6, 5]  # few places empty
 
 
 def test_work_is_divided_among_the_processes() -> None:
@@ -97,6 +99,11 @@ def test_work_is_divided_among_the_processes() -> None:
     assert [len(piece.groups) for piece in pieces(kinds, 2)] == [2, 2]  # two kinds, one for each process
     shared = pieces({next(iter(kinds)): kinds[next(iter(kinds))]}, 2)
     assert [len(piece.groups) for piece in shared] == [1, 1]  # one kind, divided
+    many = {kind._replace(record_every=number): (cells, 1) for number in range(5) for kind in kinds}
+    shares = [len(piece.groups) for piece in pieces(many, 2)]
+    assert sorted(shares) == [len(cells) // 2] * 2 + [len(cells)] * (
+        len(many) - 1
+    )  # many, of which the last is divided
     assert sorted(cell.key for piece in pieces(kinds, 2) for cell in piece.cells) == sorted(
         c.key for c in cells
     )
