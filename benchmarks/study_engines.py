@@ -146,7 +146,7 @@ def by_jax(width: int, steps: int, count: int = 0) -> Rates:
     def measured(*arguments: Any) -> Any:
         started = time.process_time()
         found = jax.block_until_ready(advance(*arguments))
-        inside.append(time.process_time() - started)
+        inside.append((time.process_time() - started) / arguments[-1])
         return found
 
     engine.advance = measured  # the steps between two records are one call
@@ -163,8 +163,7 @@ def by_jax(width: int, steps: int, count: int = 0) -> Rates:
         spent = time.process_time() - started
     finally:
         engine.advance = advance
-    bare = len(some) * (EVERY - 1) / min(inside)
-    return Rates(bare, len(some) * (steps - EVERY) / spent, first)
+    return Rates(len(some) / min(inside), len(some) * (steps - EVERY) / spent, first)
 
 
 WAYS: dict[str, Way] = {"plain": plain, "torch": by_torch, "vmap": by_vmap, "jax": by_jax}
