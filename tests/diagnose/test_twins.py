@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from msgspec import structs
 
 from evenflow.diagnose.twins import best, compared, loss_level, skill_of
 from evenflow.spec.setting import Setting, Trial
@@ -94,3 +95,18 @@ def test_the_best_of_several_twins():
     assert found is not None
     assert found.trial.factor == 10
     assert best(Setting(twins=(own(2.0),)), "learning_rate") is None
+
+
+def test_a_lead_lasts_that_was_there_later_or_over_a_training_at_rest():
+    short = Trial(change="learning_rate", factor=10.0, loss=(2.0, 0.5), score=0.9, chance=0.1)
+    longer = structs.replace(short, later_loss=(0.4, 0.4), later_score=0.9)
+    slow = Trial(change="nothing", loss=(2.0, 1.0), score=0.7, chance=0.1)
+    caught_up = structs.replace(slow, later_loss=(0.5, 0.4), later_score=0.88)
+    behind = structs.replace(slow, later_loss=(0.9, 0.8), later_score=0.75)
+
+    def lasts(own: Trial, twin: Trial, falling: bool) -> bool:
+        return compared(Setting(twins=(own, twin)), "learning_rate")[0].lasts(falling)
+
+    assert [lasts(slow, short, falling) for falling in (True, False)] == [False, True]
+    assert lasts(behind, longer, True)
+    assert not lasts(caught_up, longer, False)

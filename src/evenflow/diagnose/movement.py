@@ -36,10 +36,11 @@ class Movement:
 
     @property
     def late_path(self) -> Vector:
-        """The path as it would be had all steps been as large as the largest tenth of them: past a warm-up."""
+        """The path had all steps been as large as the largest tenth of the later half, which is past a warm-up."""
         if not len(self.steps):
             return np.zeros(len(self.sites))
-        filled = np.where(np.isfinite(self.ratio), self.ratio, 0.0)
+        later = self.ratio[len(self.steps) // 2 :]
+        filled = np.where(np.isfinite(later), later, 0.0)
         return self.stride * len(self.steps) * np.quantile(filled, 0.9, axis=0)
 
     def fastest(self, count: int = 3) -> tuple[str, ...]:

@@ -149,15 +149,13 @@ def _finding(each: Found, causes: Mapping[str, str]) -> Finding:
 def _no_fault_of_its_own(finding: Finding, made: Mapping[str, Finding]) -> Finding:
     """A learning rate that does not suit weights badly drawn, or layers that multiply what passes, is a risk.
 
-    With good ones it may be just right. What a rate follows from was there before the first step; see `_is_before`.
+    With good ones it may be just right; so may one that is too low for what another fault lets through. What a rate
+    follows from was there before the first step; see `_is_before`.
     """
     root = made.get(finding.root)
-    if (
-        finding.rule in MOVING
-        and finding.root in DRAWN | GROWING
-        and root is not None
-        and root.severity == "fault" == finding.severity
-    ):
+    if root is None or not root.severity == "fault" == finding.severity:
+        return finding
+    if finding.rule == "lr_too_low" or (finding.rule in MOVING and finding.root in DRAWN | GROWING):
         return replace(finding, severity="risk")
     return finding
 

@@ -43,6 +43,14 @@ class Comparison:
         """Whether the twin was clearly better."""
         return self.points >= CLEARLY
 
+    def lasts(self, falling: bool) -> bool:
+        """Whether the lead is no head start: it was there after twice as many steps, or the training had come to rest.
+
+        Args:
+            falling: whether the loss of the training still fell at the end of the trial.
+        """
+        return self.clear and (bool(self.trial.later_loss) or not falling)
+
     @property
     def words(self) -> str:
         """How much better it was, and after how many steps, as the end of a sentence."""

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from examined_trainings import adam, cnn, curve, digits, examined, known, mlp, sgd, without_twins
+from examined_trainings import (
+    adam,
+    cnn,
+    curve,
+    digits,
+    examined,
+    known,
+    mlp,
+    sgd,
+    with_setting,
+    without_twins,
+)
+from msgspec import structs
 from torch import nn
 
+from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.learning import learning
 from evenflow.diagnose.rules.lr_too_low import judge
+from evenflow.record.table import Table
+from evenflow.spec.setting import NAN
 
 
 @pytest.mark.parametrize(
@@ -74,3 +91,48 @@ def test_vanishing_gradient_is_no_low_rate():
 def test_updates_that_were_not_recorded():
     with pytest.raises(MissingError, match="give the probe the optimiser"):
         judge(curve([2.3] * 100))
+
+
+def test_a_training_on_its_way_whose_twin_stays_ahead():
+    case = examined(mlp(64, 32, 32, 10), digits(), adam(4e-4), steps=150)
+    assert 0.25 < learning(case).learned < 0.9  # it learns, and goes on to
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert "after 300 steps" in verdict.message
+    own, *twins = case.setting.twins
+    early = tuple(structs.replace(one, later_loss=(), later_score=NAN) for one in (own, *twins))
+    hasty = judge(with_setting(case, structs.replace(case.setting, twins=early)))
+    assert hasty is None or hasty.severity == "risk"  # by then nobody knows whether it catches up
+
+
+class Placed(nn.Module):
+    """Layers behind a table that is added to the inputs and begins next to 0."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.places = nn.Parameter(1e-4 * torch.randn(2, 32))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.body(inputs + self.places.flatten())
+
+
+def test_in_few_steps_every_training_is_on_its_way():
+    assert judge(examined(mlp(64, 32, 32, 10), digits(), adam(1e-3))) is None
+
+
+def test_one_small_weight_that_goes_far_hides_nothing():
+    case = examined(Placed(mlp(64, 32, 32, 10)), digits(), adam(1e-5))
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert float(verdict.evidence["relative_change_of_weights_at_most"]) > 0.2
+    assert "half of the weights changed by no more than" in verdict.message
+    rates = tuple(one for one in case.setting.twins if one.factor <= 1)
+    assert judge(with_setting(case, structs.replace(case.setting, twins=rates))) is None
+    jumped = case.table.figures["loss"].copy()
+    jumped[np.flatnonzero(np.isfinite(jumped))[20]] *= 5
+    figures = {**case.table.figures, "loss": jumped}
+    table = Table(case.table.runs, case.table.sites, case.table.index, figures)
+    assert judge(Case(table, case.run)) is None

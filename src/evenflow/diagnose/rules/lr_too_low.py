@@ -23,13 +23,21 @@ from evenflow.wording import exact, number
 LITTLE = 0.25
 """Share of the way that counts as hardly learned; a training beyond it is slow at the worst."""
 HALF = 0.6
-"""Up to this share a clearly better twin is worth a word (a risk)."""
+"""Up to this share a twin that is ahead is worth a word (a risk); beyond it, only one that stays ahead."""
 SHORT_PATH = 0.2
-"""Relative change of every weight, at most, over the whole run. Trainings that learn cover 0.3 to 3."""
+"""Relative change of half of the weights, at most, over the whole run. Trainings that learn cover 0.3 to 3; a single
+weight that began small, as those of places, or that undoes an absurd start, may go further."""
+OWN_SIZE = 1.0
+"""Path of half of the weights from which on the steps are large enough to make the weights anew, and short of which a
+training whose loss falls steadily, or steadily less than its twin's, may be slow."""
+JUMP = 2.0
+"""Highest loss over the first one: steps that have thrown it up are not too small, though most weights hardly moved."""
 SHORTER_PATH = 0.03
 """The same where no twin says that the rate is the reason: a tenth of the least that trainings which learn cover."""
 FEWEST_STEPS = 50
 """In fewer steps every path is short."""
+ENOUGH_STEPS = 150
+"""In fewer steps every training is on its way, and a twin that is ahead has had a head start."""
 REACHES = 1e-2
 """Elasticity of the loss below which the gradient is at fault rather than the rate; 0.1 to 10 where it arrives."""
 ASSUMED = "; the rate was the doctor's own choice, as no optimiser was given"
@@ -37,30 +45,44 @@ _STEADY = 2.6  # Kendall's S, in standard deviations
 
 
 def judge(case: Case) -> Verdict | None:
-    """A training whose weights hardly moved and whose loss hardly fell."""
+    """A training whose weights hardly moved, or whose loss fell steadily and not far."""
     curve, moved = learning(case), movement(case)
-    if curve.diverged or curve.learned >= HALF or len(moved.steps) * moved.stride < FEWEST_STEPS:
+    steps = len(moved.steps) * moved.stride
+    if curve.diverged or steps < FEWEST_STEPS:
         return None
-    path = float(max(np.max(moved.path, initial=0.0), np.max(moved.late_path, initial=0.0)))
-    if not 0.0 < path < SHORT_PATH:
+    paths = np.maximum(moved.path, moved.late_path)
+    paths = paths[paths > 0.0]
+    if not len(paths):
         return None
+    path, typical = float(np.max(paths)), float(np.median(paths))
     higher = [
         each for each in compared(case.setting, "learning_rate", curve.reference) if each.trial.factor > 1
     ]
-    best = max(higher, key=lambda each: each.points, default=None)
     leads = any(_leads(case.setting, each) for each in higher)
-    severity = _severity(case, curve, path, best, leads)
+    if path >= SHORT_PATH and curve.overshoot > JUMP:
+        return None
+    if typical >= SHORT_PATH:
+        on_its_way = leads or (curve.fell and curve.falling)
+        if typical >= OWN_SIZE or steps < ENOUGH_STEPS or not on_its_way:
+            return None
+    best = max(higher, key=lambda each: each.points, default=None)
+    lasting = best is not None and steps >= ENOUGH_STEPS and best.lasts(curve.falling)
+    if lasting and typical >= SHORT_PATH:  # weights that have gone some way: only what was tried longer tells
+        lasting = best is not None and bool(best.trial.later_loss)
+    severity = _severity(case, curve, path, best, leads=leads, lasting=lasting)
     if severity is not None and case.setting.assumed:
         severity = "information"
-    return None if severity is None else _verdict(case, curve, moved, path, best, severity)
+    return None if severity is None else _verdict(case, curve, moved, (typical, path), best, severity)
 
 
 def _severity(
-    case: Case, curve: Learning, path: float, best: Comparison | None, leads: bool
+    case: Case, curve: Learning, path: float, best: Comparison | None, *, leads: bool, lasting: bool
 ) -> Severity | None:
     little = math.isnan(curve.learned) or curve.learned < LITTLE
     if best is not None and best.clear:
-        return "fault" if little or not curve.fell else "risk"
+        if curve.learned >= HALF:
+            return "fault" if lasting else None
+        return "fault" if little or not curve.fell or lasting else "risk"
     if not little or path >= SHORTER_PATH or not _gradient_arrives(case):
         return None
     return "fault" if best is None or leads or path < SHORTER_PATH / 30 else None
@@ -85,10 +107,17 @@ def _leads(setting: Setting, twin: Comparison) -> bool:
 
 
 def _verdict(
-    case: Case, curve: Learning, moved: Movement, path: float, best: Comparison | None, severity: Severity
+    case: Case,
+    curve: Learning,
+    moved: Movement,
+    paths: tuple[float, float],
+    best: Comparison | None,
+    severity: Severity,
 ) -> Verdict:
+    typical, path = paths
     rates = [group.learning_rate for group in case.setting.optimisers]
     evidence: dict[str, float | int | str] = {
+        "relative_change_of_half_of_the_weights_at_most": typical,
         "relative_change_of_weights_at_most": path,
         "update_to_weight_median": moved.median_at(slice(None)),
         "share_learned": curve.learned,
@@ -98,9 +127,15 @@ def _verdict(
     if rates:
         evidence["learning_rate"] = max(rates)
     steps = int(len(moved.steps) * moved.stride)
+    which = (
+        f"no weight changed by more than {number(path)} of its size"
+        if path < SHORT_PATH
+        else "the steps were small beside what there is to learn"
+        if typical >= SHORT_PATH
+        else f"half of the weights changed by no more than {number(typical)} of their size"
+    )
     message = (
-        f"in {steps} steps no weight changed by more than {number(path)} of its size, and the loss went from "
-        f"{number(curve.start, 3)} to {number(curve.end, 3)}"
+        f"in {steps} steps {which}, and the loss went from {number(curve.start, 3)} to {number(curve.end, 3)}"
     )
     if best is not None:
         evidence["twin_factor"], evidence["twin_points"] = best.trial.factor, best.points
@@ -116,7 +151,7 @@ def _verdict(
         first_step=int(moved.steps[0]),
         evidence=evidence,
         message=message,
-        strength=float(np.clip(0.5 + 0.2 * math.log10(SHORT_PATH / path), 0.1, 0.9)),
+        strength=float(np.clip(0.5 + 0.2 * math.log10(SHORT_PATH / typical), 0.1, 0.9)),
     )
 
 
