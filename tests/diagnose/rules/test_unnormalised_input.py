@@ -85,3 +85,14 @@ def test_the_worst_of_an_input_is_named():
 def test_nothing_known_of_the_inputs():
     with pytest.raises(MissingError, match="nothing is known of the inputs"):
         judge(curve([2.3] * 20))
+
+
+def test_inputs_that_are_near_cost_something_where_the_twin_stays_ahead():
+    scale = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 1.2, 1.2])
+    turned = [(inputs * scale, targets) for inputs, targets in regression()]
+    case = examined(mlp(8, 32, 1), turned, sgd(0.05), mse_loss)
+    assert 0.4 < distance(case.setting.inputs[0]).excess < 1.0
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert judge(without_twins(case)) is None

@@ -30,7 +30,7 @@ OFFSET = 4.0
 SPREAD = 20.0
 """Deviation of the widest feature over that of the median one: curvatures differ by its square, 400."""
 MILD = 0.4
-"""Inputs beyond this share of a limit may cost something too: a risk where the twin is clearly better."""
+"""Inputs beyond this share of a limit may cost something too: a fault where the twin stays clearly better."""
 LOOSE = 2.0
 """Times the deviation that its initialisation asks for, up to which a weight is no larger than it should be."""
 MOST = 0.5
@@ -96,6 +96,8 @@ def judge(case: Case) -> Verdict | None:
     curve = learning(case)
     twin = max(compared(setting, "inputs", curve.reference), key=lambda each: each.points, default=None)
     severity = _severity(far, twin, curve, setting, floods(case))
+    if far.excess < 1.0 and severity == "fault" and worst.minimum >= 0.0 and worst.maximum <= 1.0:
+        severity = "risk"  # pixels in 0 to 1, which most code feeds and most networks take
     return None if severity is None else _verdict(worst, far, twin, curve, setting, severity)
 
 
@@ -109,7 +111,9 @@ def _severity(
     far: Distance, twin: Comparison | None, curve: Learning, setting: Setting, flooded: bool
 ) -> Severity | None:
     if far.excess < 1.0:
-        return "risk" if far.excess >= MILD and twin is not None and twin.clear else None
+        if far.excess < MILD or twin is None or not twin.clear:
+            return None
+        return "fault" if twin.lasts(curve.falling) else "risk"
     if twin is not None:
         costly = twin.clear or (curve.diverged and twin.rescued) or (flooded and _failed(curve))
         return "fault" if costly else "information"
@@ -199,7 +203,7 @@ RULE = Rule(
     explanation=(
         "Scale, offset or spread of the inputs are far from mean 0 and standard deviation 1 of each feature, and the "
         "same training on standardised inputs does clearly better. Tokens are left alone, and so are inputs "
-        "that are near, such as pixels in 0 to 1, unless a twin on standardised ones is ten points better (a risk); "
-        "large inputs that do no harm are information."
+        "that are near, unless a twin on standardised ones is ten points better and stays so (of pixels in 0 to 1 a "
+        "risk); large inputs that do no harm are information."
     ),
 )
