@@ -7,12 +7,19 @@ each pass. What is cleared later, as in the training of two models in turn, is a
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 LOOKS = 8
 """Steps after which it is decided."""
+
+
+def _moves(group: dict[str, Any]) -> bool:
+    """Whether a step changes these parameters: what stays as it is goes along no sum, whoever clears it."""
+    return group.get("lr", 1.0) != 0.0
 
 
 class KeptGradients:
@@ -60,7 +67,9 @@ class KeptGradients:
         self._held, self._grew = None, False
         if held is None or not grew:
             self.steps = self._left = 0
-        elif any(one is held[0] for group in optimiser.param_groups for one in group["params"]):
+        elif any(
+            one is held[0] for group in optimiser.param_groups if _moves(group) for one in group["params"]
+        ):
             self.steps += 1
 
     def _holding(self) -> tuple[nn.Parameter, Tensor, int] | None:

@@ -52,3 +52,11 @@ def test_a_gradient_that_is_cleared_says_nothing(zero):
 def test_two_steps_are_too_few():
     found = watched(0.1, 2, lambda _optimiser, _step: None)
     assert "uncleared_gradient" not in {one.rule for one in found.findings}
+
+
+def test_an_optimiser_of_another_model_clears_nothing_of_this_one_and_moves_nothing():
+    model, other = chain(16, 2, nn.ReLU), chain(16, 2, nn.ReLU)
+    optimiser = torch.optim.SGD(other.parameters(), lr=0.1)
+    found = ef.doctor(model, digits(), nn.functional.cross_entropy, optimiser, steps=20).findings
+    assert found[0].rule == "frozen_layers"
+    assert "uncleared_gradient" not in {one.rule for one in found}
