@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from examined_trainings import adam, cnn, curve, digits, examined, mlp, sgd, without_twins
+from examined_trainings import (
+    adam,
+    cnn,
+    curve,
+    digits,
+    examined,
+    mlp,
+    noise,
+    sgd,
+    with_setting,
+    without_twins,
+)
+from msgspec import structs
 from torch import nn
 
 from evenflow.diagnose.finding import MissingError
 from evenflow.diagnose.rules.frozen_layers import judge
+from evenflow.spec.setting import Trial
 
 DEEP = (64, 16, 16, 16, 10)
 
@@ -265,3 +278,25 @@ def test_weights_that_are_only_asked_for_their_type_are_unused():
     assert verdict is not None
     assert (verdict.severity, verdict.evidence["cause"]) == ("information", "unused")
     assert verdict.sites == ("spare.weight",)
+
+
+def test_a_slip_counts_where_nothing_was_learned_and_nothing_else_helps():
+    """A trial too short to show what weights left out of the optimiser cost, since with them it learns no more."""
+    case = examined(mlp(64, 32, 10), noise(), last_only)
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    twins = case.setting.twins
+    own = next(one for one in twins if one.change == "nothing")
+    for change, helps in (("inputs", True), ("unfrozen", False)):
+        better = Trial(change=change, loss=own.loss, score=own.chance + 0.09 + helps, chance=own.chance)
+        others = tuple(one for one in twins if one.change != change)
+        setting = structs.replace(case.setting, twins=(*others, better))
+        judged = judge(with_setting(case, setting))
+        assert judged is not None
+        assert judged.severity == ("risk" if helps else "fault")
+    learned = structs.replace(own, score=own.chance + 0.5)
+    others = tuple(one for one in twins if one.change == "unfrozen")
+    judged = judge(with_setting(case, structs.replace(case.setting, twins=(learned, *others))))
+    assert judged is not None
+    assert judged.severity == "risk"

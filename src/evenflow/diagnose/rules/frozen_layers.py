@@ -15,10 +15,11 @@ import numpy as np
 from evenflow.diagnose.case import Case
 from evenflow.diagnose.finding import MissingError, Severity, Verdict
 from evenflow.diagnose.learning import learning, nonfinite_loss_step
+from evenflow.diagnose.outcome import STUCK
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.stillness import CAUSES, Cause, Still, still_weights
-from evenflow.diagnose.twins import Comparison, compared
-from evenflow.spec.setting import Parameter
+from evenflow.diagnose.twins import Comparison, compared, skill_of
+from evenflow.spec.setting import Parameter, Setting
 from evenflow.wording import listed, named
 
 WELL = 0.9
@@ -85,6 +86,8 @@ def judge(case: Case) -> Verdict | None:
     everything = len(found) == len(weights)
     twin = next(iter(compared(case.setting, "unfrozen")), None)
     severity = _severity(worst, learned, twin, everything)
+    if worst in _LEFT_OUT and severity == "risk" and _in_vain(case.setting, learned, twin):
+        severity = "fault"
     if worst == "zero gradient" and severity == "fault" and (everything or has_its_reason(case)):
         severity = "risk"  # a symptom
     if worst == "unused" and learned < LITTLE and _share(found, weights) > LITTLE:
@@ -92,6 +95,20 @@ def judge(case: Case) -> Verdict | None:
     if ended:
         severity = "information"
     return _verdict(case, found, worst, severity, learned, twin)
+
+
+def _in_vain(setting: Setting, learned: float, twin: Comparison | None) -> bool:
+    """Whether nothing was learned, by the twin with all weights trained no more than without, and no other twin helps.
+
+    The trial is then too short to show what the slip costs; that it is one is certain.
+    """
+    if not learned < STUCK or (twin is not None and not skill_of(twin.trial) < STUCK):
+        return False
+    return not any(
+        each.clear
+        for change in ("learning_rate", "inputs", "output", "weights", "signals")
+        for each in compared(setting, change)
+    )
 
 
 def _ended_at_once(case: Case) -> bool:
