@@ -80,3 +80,13 @@ def test_what_raises_none(facts):
 def test_the_last_bias_is_the_answer_that_it_begins_with():
     setting = Setting(layers=(layer(HE), layer(HE, 2, activation="", bias_mean=40.0)))
     assert biased(setting) == []
+
+
+@pytest.mark.parametrize(("std", "off"), [(1.0, None), (0.02, None), (50.0, 25.0), (0.001, 0.1)])
+def test_a_table_of_embeddings_counts_where_it_is_out_of_all_that_is_usual(std, off):
+    table = layer(std, 1, type="Embedding", activation="", expected_std=math.nan)
+    found = scales(Setting(layers=(table, layer(HE, 2), layer(HE, 3, activation=""))))
+    tables = [scale for scale in found if scale.is_table]
+    assert [10**scale.off for scale in tables] == pytest.approx([] if off is None else [off])
+    assert [scale.should_be for scale in tables] == ([] if off is None else [2.0 if off > 1 else 0.01])
+    assert scales(Setting(layers=(layer(50.0, 1, type="Embedding", normalisation="LayerNorm"),))) == []

@@ -18,6 +18,8 @@ _MOST_TIMES = 20
 """Time steps beyond which a recurrent product is far off anyhow."""
 _ONE_SIGN, _MANY = 0.5, 8
 """|mean| over standard deviation of weights that add up: |normal| has 1.3, uniform above 0 has 1.7."""
+USUAL_TABLE = (0.01, 2.0)
+"""Standard deviations of embeddings in use, from BERT's 0.02 to torch's 1: what lies between is as good as any."""
 _ALIKE = 0.5
 """Share of distinct units below which a layer has lost more than half of what it could be."""
 _CONSTANT = 1e-5
@@ -64,6 +66,16 @@ class Scale:
     one_sign: bool = False
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is a table of embeddings."""
+        return is_table(self.layer)
+
+    @property
+    def should_be(self) -> float:
+        """The standard deviation to compare with; of a table of embeddings the nearer end of what is usual."""
+        return USUAL_TABLE[self.off > 0] if self.is_table else self.layer.expected_std
+
+    @property
     def total(self) -> float:
         """In the product over the depth, in which a recurrent layer stands once for each time step."""
         return self.off * self.times
@@ -72,11 +84,13 @@ class Scale:
 def scales(setting: Setting) -> list[Scale]:
     """Layers whose scale matters: none in front of a normalisation, none at 0, and of the last only a large one.
 
+    Tables of embeddings are among them where they are out of all that is usual.
+
     What is between PyTorch's default, √(1 / 3n), and He's √(2 / n) is a choice, not a mistake: at a depth where it is
     one, the gradient tells.
     """
     layers, time_steps = setting.layers, _time_steps(setting)
-    found = []
+    found = _tables(layers)
     for place, layer in enumerate(layers):
         known = linear_map(layer) and layer.expected_std > 0 and layer.weight_std > 0 and layer.fan_in > 0
         if not known or layer.normalisation:
@@ -100,11 +114,28 @@ def scales(setting: Setting) -> list[Scale]:
     return found
 
 
+def _tables(layers: Sequence[Layer]) -> list[Scale]:
+    """Tables of embeddings whose entries are larger or smaller than any in use."""
+    found = []
+    for layer in layers:
+        if not is_table(layer) or layer.normalisation or not layer.weight_std > 0.0:
+            continue
+        near = min(max(layer.weight_std, USUAL_TABLE[0]), USUAL_TABLE[1])
+        if near != layer.weight_std:
+            found.append(Scale(layer, math.log10(layer.weight_std / near)))
+    return found
+
+
 def far_sides(found: Sequence[Scale], bounds: Bounds = FAR) -> tuple[Sequence[Scale], ...]:
     """Of the layers that are too large and those that are too small, those together far enough off."""
     large = [scale for scale in found if scale.off > 0 or scale.one_sign]
     small = [scale for scale in found if scale.off < 0 and not scale.layer.residual]
     return tuple(side for side in (large, small) if _far(side, len(found), bounds))
+
+
+def is_table(layer: Layer) -> bool:
+    """Whether a layer looks its inputs up."""
+    return layer.type.startswith("Embedding")
 
 
 def alike(layer: Layer) -> bool:

@@ -16,17 +16,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from evenflow.diagnose.drawing import constant, zero
+from evenflow.diagnose.drawing import USUAL_TABLE, constant, zero
 from evenflow.measure.layer_facts import MULTIPLYING, RECURRENT, Weights, expected_std, is_rectifier
 from evenflow.measure.sites import is_weight_layer, parameter_kind
 from evenflow.measure.transforms import plainly_readable
 from evenflow.spec.setting import Layer, Setting
 
 _GATES = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3}
-_USUAL_TABLE = (0.01, 2.0)
-"""Standard deviations of embeddings in use, from BERT's 0.02 to torch's 1: what lies between stays as it is."""
-
-
 _LARGEST = 1024
 """Rows and columns beyond which a matrix is drawn entry by entry, as making it orthogonal takes seconds."""
 
@@ -139,7 +135,7 @@ def _draw_table(module: nn.Embedding | nn.EmbeddingBag, generator: torch.Generat
     table = module.weight
     if not (table.requires_grad and plainly_readable(table)) or not table.numel():
         return
-    low, high = _USUAL_TABLE
+    low, high = USUAL_TABLE
     if low <= float(table.double().std(correction=0)) <= high:
         return
     table.copy_(torch.empty(table.shape).normal_(generator=generator))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from diagnosed_trainings import (
     Recurrent,
     Residual,
@@ -21,8 +22,11 @@ from diagnosed_trainings import (
     verdict,
     without,
 )
-from torch import nn
+from examined_trainings import examined
+from torch import Tensor, nn
 
+from evenflow.diagnose.case import Case
+from evenflow.diagnose.engine import diagnose
 from evenflow.diagnose.finding import MissingError
 
 RULE = "poor_init"
@@ -113,3 +117,46 @@ def test_without_the_weights_at_the_start_nothing_is_said():
     case = trained(chain(8, 2, nn.ReLU), sgd(lr=0.1), digits(), steps=12)
     with pytest.raises(MissingError, match="spread of the weights at the start is not known"):
         verdict(RULE, without(case, setting=False))
+
+
+class Spelt(nn.Module):
+    """Four words of a vocabulary of 100, looked up and read."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.table = nn.Embedding(100, 8)
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(32, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 4)
+        )
+        with torch.no_grad():
+            self.table.weight.mul_(std)
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.body(self.table(words))
+
+
+def words() -> list[tuple[Tensor, Tensor]]:
+    source = torch.Generator().manual_seed(0)
+    drawn = [torch.randint(100, (64, 4), generator=source) for _ in range(12)]
+    return [(one, one[:, 0] % 4) for one in drawn]
+
+
+def spelt(std: float) -> Case:
+    return examined(
+        Spelt(std), words(), lambda model: torch.optim.Adam(model.parameters(), 3e-3), steps=150
+    )
+
+
+def test_embeddings_larger_than_any_in_use_are_named_and_drawn_anew():
+    case = spelt(100.0)
+    found = verdict(RULE, case)
+    assert found is not None
+    assert found.severity == "fault"
+    assert found.sites[0] == "table"
+    assert "than any table of embeddings is drawn" in found.message
+    assert float(found.evidence["redrawn_twin_points"]) >= 10
+    (first, *_) = diagnose(case.table).findings
+    assert first.rule == RULE
+    assert first.advice[0].startswith('Draw "table" anew with torch.nn.init.normal_')
+    assert severity(RULE, spelt(1.0)) == ""

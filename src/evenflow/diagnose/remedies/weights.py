@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from evenflow.diagnose.drawing import is_table
 from evenflow.diagnose.finding import Finding
 from evenflow.diagnose.remedies.tried import came_of_it, tried
 from evenflow.spec.setting import Layer, Setting
@@ -20,6 +21,12 @@ def reinitialise(finding: Finding, setting: Setting) -> str:
     off = [one for one in layers if not 1 / _OFF < one.weight_std / one.expected_std < _OFF]
     worst = _first_named(off, finding) or max(off, key=_times_off, default=None)
     took = came_of_it(tried("reinitialise", setting))
+    table = _first_named([one for one in setting.layers if is_table(one)], finding)
+    if table is not None and finding.rule == "poor_init":
+        return (
+            f"Draw {named(table.name)} anew with torch.nn.init.normal_: its entries have standard deviation "
+            f"{number(table.weight_std)}, where 1 fits{took}."
+        )
     rule = _drawn(worst, setting)
     if worst is None:
         return f"Draw the weights anew at random: {rule}{took}."

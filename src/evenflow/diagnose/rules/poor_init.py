@@ -97,10 +97,15 @@ def _verdict(
         worst = next((scale for scale in order if scale.one_sign), worst)
     total = sum(scale.total for scale in side)
     signs = f"nearly all of one sign (mean {number(worst.layer.weight_mean)})" if worst.one_sign else ""
+    asked = (
+        "any table of embeddings is drawn"
+        if worst.is_table
+        else f"its {worst.layer.activation or 'linear'} units ask for"
+    )
     scale = (
-        f"{number(10 ** abs(worst.off))} times {'larger' if worst.off > 0 else 'smaller'} than its "
-        f"{worst.layer.activation or 'linear'} units ask for (standard deviation {number(worst.layer.weight_std)}, "
-        f"not {number(worst.layer.expected_std)})"
+        f"{number(10 ** abs(worst.off))} times {'larger' if worst.off > 0 else 'smaller'} than {asked} "
+        f"(standard deviation {number(worst.layer.weight_std)}, "
+        f"not {number(worst.should_be)})"
     )
     depth = f", {number(10 ** abs(total))} times over the whole depth"
     what = signs if signs and abs(worst.off) < _HARDLY else f"{scale}{' and ' if signs else ''}{signs}{depth}"
@@ -113,7 +118,7 @@ def _verdict(
         message=(f"The weights of {named(worst.layer.name)} are {what}; {came_of_it}."),
         evidence={
             "weight_std": worst.layer.weight_std,
-            "expected_std": worst.layer.expected_std,
+            "expected_std": worst.should_be,
             "decades_off": worst.off,
             "decades_off_over_depth": total,
             "layers_concerned": len(side),
