@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from diagnosed_trainings import chain, digits, normal, redrawn, severity, sgd, trained, verdict
+from examined_trainings import adam, examined, with_setting
+from msgspec import structs
 from torch import Tensor, nn
 
 from evenflow.diagnose.engine import diagnose
+from evenflow.diagnose.finding import MissingError
 
 RULE = "exploding_activations"
 
@@ -99,3 +102,29 @@ def test_a_large_last_layer_is_no_growth():
     case = trained(model, sgd(lr=1e-5), digits(), steps=40)
     found = verdict(RULE, case)
     assert found is None or found.first_step
+
+
+def grown(gain: float) -> nn.Sequential:
+    """Eight linear layers without anything between them, each a rotation times a gain."""
+    torch.manual_seed(0)
+    layers = [nn.Linear(64, 64, bias=False) for _ in range(8)]
+    for layer in layers:
+        nn.init.orthogonal_(layer.weight, gain)
+    return nn.Sequential(*layers)
+
+
+def test_signals_that_no_activation_shows_are_known_by_the_twin_of_unit_size():
+    images = [(inputs, inputs) for inputs, _ in digits()]
+    case = examined(grown(1.8), images, adam(1e-3), nn.functional.mse_loss, steps=100)
+    found = verdict(RULE, case)
+    assert found is not None
+    assert found.severity == "fault"
+    assert float(found.evidence["unit_signals_twin_points"]) > 50
+    assert float(found.evidence["loss_at_start_over_chance"]) > 100
+    others = tuple(
+        structs.replace(one, change="weights") if one.change == "signals" else one
+        for one in case.setting.twins
+    )
+    both = structs.replace(case.setting, twins=(*case.setting.twins, *others))
+    with pytest.raises(MissingError):  # what weights drawn anew mend as well is their matter
+        verdict(RULE, with_setting(case, both))
