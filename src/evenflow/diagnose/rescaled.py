@@ -13,7 +13,10 @@ from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import learning
 from evenflow.diagnose.outcome import Outcome
 from evenflow.diagnose.redrawn import telling
-from evenflow.diagnose.twins import Comparison
+from evenflow.diagnose.twins import CLEARLY, Comparison
+
+ABSURD = 10.0
+"""Loss in units of a guess's, that weights and inputs of usual scale stay below from the start."""
 
 
 def unit_sized(case: Case, result: Outcome) -> Comparison | None:
@@ -25,12 +28,24 @@ def unit_sized(case: Case, result: Outcome) -> Comparison | None:
     return telling(case, "signals", start, result.learned)
 
 
-def with_unit_sizes(verdict: Verdict | None, twin: Comparison | None) -> Verdict | None:
+def costs(result: Outcome, twin: Comparison | None) -> bool:
+    """Whether the growth costs something: the twin is clearly better.
+
+    Where the loss begins and still ends at ten times a guess's, half as much is enough, if the twin's is ten times
+    lower: such answers are right by accident, and how many are is no measure of what the growth costs.
+    """
+    if twin is None or twin.clear:
+        return twin is not None
+    absurd = result.absurd_start > ABSURD and result.end > ABSURD * result.chance > 0.0
+    return absurd and twin.points >= CLEARLY / 2 and twin.loss * ABSURD < twin.own_loss
+
+
+def with_unit_sizes(verdict: Verdict | None, twin: Comparison | None, result: Outcome) -> Verdict | None:
     """A verdict with the twin's figure: a fault no more where the twin is no better."""
     if verdict is None or twin is None:
         return verdict
     points = {"unit_signals_twin_points": twin.points}
-    if not twin.clear:
+    if not costs(result, twin):
         words = "the same training from signals of unit size is not clearly better"
         severity = "risk" if verdict.severity == "fault" else verdict.severity
     else:

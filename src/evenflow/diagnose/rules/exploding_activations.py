@@ -11,7 +11,7 @@ from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import hidden_activations
 from evenflow.diagnose.outcome import Outcome, outcome
-from evenflow.diagnose.rescaled import unit_sized, with_unit_sizes
+from evenflow.diagnose.rescaled import ABSURD, costs, unit_sized, with_unit_sizes
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, decades, line
 from evenflow.diagnose.twins import CLEARLY, Comparison, best, compared
@@ -27,8 +27,6 @@ _IN_TIME = 3.0
 """Decades of a layer's signal over that of its first steps; learning brings one."""
 _OVERFLOWING = 2.0
 """Decades of an operand over the inputs: layers that keep a signal's size, as all usual ones do, add less than one."""
-_ABSURD = 10.0
-"""Loss at the start in units of a guess's, that weights and inputs of usual scale stay below."""
 _SHORT = 0.5
 """Decades from the inputs to the last hidden layer: drawn by He, both have the same root mean square."""
 _TROUBLE = 0.6
@@ -57,17 +55,18 @@ def judge(case: Case) -> Verdict | None:
 def _judged(case: Case, result: Outcome, twin: Comparison | None, signal: Series) -> Verdict | None:
     """By the activations themselves."""
     start = decades(beginning(signal.values))
-    costly = twin is not None and twin.clear
-    if not result.poor and not costly:
+    if not result.poor and not costs(result, twin):
         grown = _over_depth(signal, start, result) if _still_absurd(case, result) else None
-        return with_unit_sizes(grown, twin)
+        return with_unit_sizes(grown, twin, result)
     grown = _over_depth(signal, start, result) or _over_few_layers(case, signal, start, result)
-    return with_unit_sizes(grown, twin) or (_over_time(signal, start, result) if result.poor else None)
+    return with_unit_sizes(grown, twin, result) or (
+        _over_time(signal, start, result) if result.poor else None
+    )
 
 
 def _by_the_twin(case: Case, result: Outcome, twin: Comparison | None) -> Verdict | None:
     """Where no activation shows it, as in a chain of linear layers: an absurd start that unit sizes alone mend."""
-    if twin is None or not twin.clear or not result.absurd_start > _ABSURD:
+    if twin is None or not twin.clear or not result.absurd_start > ABSURD:
         return None
     others = [
         best(case.setting, change) for change in ("weights", "inputs", "output", "unfrozen", "learning_rate")
@@ -98,9 +97,9 @@ def _still_absurd(case: Case, result: Outcome) -> bool:
 
     It ends above ten times a guess's with little learned, or above a guess's while a twin shows what is missing.
     """
-    if not result.absurd_start > _ABSURD:
+    if not result.absurd_start > ABSURD:
         return False
-    if result.end > _ABSURD * result.chance and result.learned < _TROUBLE:
+    if result.end > ABSURD * result.chance and result.learned < _TROUBLE:
         return True
     twins = [each for change in ("inputs", "learning_rate") for each in compared(case.setting, change)]
     return result.end > result.chance and any(each.clear for each in twins)
@@ -148,7 +147,7 @@ def _over_few_layers(case: Case, signal: Series, start: Vector, result: Outcome)
     """Too few layers for a line: from the inputs to the last hidden layer, where the loss at the start is absurd."""
     inputs = math.log10(inputs) if (inputs := _inputs(case, "rms")) > 0.0 else math.nan
     known = np.flatnonzero(np.isfinite(start))
-    if result.absurd_start <= _ABSURD or not len(known):
+    if result.absurd_start <= ABSURD or not len(known):
         return None
     top = int(known[np.argmax(start[known])])
     growth = float(start[top]) - inputs

@@ -10,7 +10,7 @@ from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import Matrices, matrices
 from evenflow.diagnose.outcome import Outcome, outcome
-from evenflow.diagnose.rescaled import unit_sized, with_unit_sizes
+from evenflow.diagnose.rescaled import costs, unit_sized, with_unit_sizes
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Line, beginning, decades, line
 from evenflow.wording import named, number
@@ -30,10 +30,10 @@ def judge(case: Case) -> Verdict | None:
     found = matrices(case)
     result = outcome(case)
     twin = unit_sized(case, result)
-    if not result.poor and not (twin is not None and twin.clear):
+    if not result.poor and not costs(result, twin):
         return None
     ran_away = result.diverged or not result.improving  # a network that begins to learn late has bursts, too
-    grown = with_unit_sizes(_over_depth(case, found, result), twin)
+    grown = with_unit_sizes(_over_depth(case, found, result), twin, result)
     return grown or (_over_time(found, result) if result.poor and ran_away else None)
 
 

@@ -164,7 +164,13 @@ RULE = Rule(
     follows_from=(
         "uncleared_gradient",
         *("unnormalised_input", "bad_output_layer", "symmetric_init", "poor_init", "saturated_activations"),
-        *("dead_units", "vanishing_gradient", "clipping_always_on"),
+        *(
+            "dead_units",
+            "vanishing_gradient",
+            "clipping_always_on",
+            "exploding_activations",
+            "exploding_gradient",
+        ),
     ),
     confidence=0.96,
     explanation=(
