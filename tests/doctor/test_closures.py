@@ -86,3 +86,42 @@ def test_functions_that_hold_nothing_of_the_model_stay_as_they_are():
     copied = copy.deepcopy(model, memory)
     rebind(copied, memory)
     assert copied.ever is ever
+
+
+def penalty(model: nn.Module, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(output, target) + sum(one.abs().sum() for one in model.parameters())
+
+
+class Penalised(nn.Module):
+    """A loss that holds the model that it punishes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return penalty(self.model, output, target)
+
+
+@pytest.mark.parametrize("how", ["closure", "partial", "module", "method"])
+@pytest.mark.parametrize("made", [True, False], ids=["an optimiser", "a function that makes one"])
+def test_a_loss_that_speaks_of_the_model_speaks_of_the_copy(how: str, made: bool, batch):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    loss_fn = {
+        "closure": lambda output, target: penalty(model, output, target),
+        "partial": partial(penalty, model),
+        "module": Penalised(model),
+        "method": Penalised(model).forward,
+    }[how]
+    make = partial(torch.optim.SGD, lr=0.01)
+    table = examine(model, batch, loss_fn, make(model.parameters()) if made else make, steps=6)
+    assert all(one.grad is None for one in model.parameters())
+    losses, optimiser = [], make(model.parameters())
+    for _ in range(6):
+        optimiser.zero_grad()
+        loss = penalty(model, model(batch[0]), batch[1])
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert table.select(kind="loss")["loss"].tolist() == pytest.approx(losses, rel=1e-5)

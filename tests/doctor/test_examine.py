@@ -65,6 +65,28 @@ def test_the_trial_trains_as_the_user_would(batch):
     assert "clipped" in table["phase"]
 
 
+def test_the_trial_changes_gradients_as_the_user_does(batch):
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    mask = torch.arange(32).reshape(8, 4) % 2
+    heard = []
+    model[0].weight.register_hook(lambda gradient: gradient * mask)
+    model[0].bias.register_hook(heard.append)
+    before = model[0].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    examined = examine(model, batch, F.cross_entropy, optimizer, steps=6)
+    assert len(heard) >= 6
+    assert torch.equal(model[0].weight, before)
+    losses = []
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert examined.select(kind="loss")["loss"].tolist() == pytest.approx(losses, rel=1e-6)
+    assert torch.equal(model[0].weight[mask == 0], before[mask == 0])
+
+
 def everything(model, optimizer, scheduler=None):
     return copy.deepcopy(
         (

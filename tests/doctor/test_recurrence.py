@@ -92,7 +92,50 @@ def test_cells_are_read_at_their_states(kind):
 def test_what_has_no_time_is_left_out():
     inputs, classes = first_signs()[0]
     assert recurrences(Reader(), Batch(inputs[:, :3], classes), nn.functional.cross_entropy) == ()
-    assert not has_recurrence(nn.Linear(2, 2))
+    assert not has_recurrence(nn.Linear(4, 2), Batch(inputs, classes))
+
+
+class Written(nn.Module):
+    """A recurrence written out as a loop over linear layers."""
+
+    def __init__(self, recurrent: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.enters, self.state, self.head = nn.Linear(4, 24), nn.Linear(24, 24, bias=False), nn.Linear(24, 4)
+        nn.init.orthogonal_(self.state.weight, recurrent)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        values = inputs.new_zeros(len(inputs), 24)
+        for row in inputs.unbind(1):
+            values = torch.tanh(self.enters(row) + self.state(values))
+        return self.head(values)
+
+
+def test_a_loop_over_linear_layers_is_a_recurrence():
+    inputs, classes = first_signs()[0]
+    model = Written(0.3)
+    assert has_recurrence(model, Batch(inputs, classes))
+    found = {
+        one.name: one.gradient
+        for one in recurrences(model, Batch(inputs, classes), nn.functional.cross_entropy)
+    }
+    assert set(found) == {"enters", "state"}
+    entered = []
+    handle = model.enters.register_forward_hook(lambda _module, _inputs, output: entered.append(output))
+    loss = nn.functional.cross_entropy(model(inputs), classes)
+    handle.remove()
+    expected = [float(one.square().mean().sqrt()) for one in torch.autograd.grad(loss, entered)]
+    assert found["enters"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_loop_that_forgets_is_named():
+    found = verdict("vanishing_gradient", trained(Written(0.1), adam(lr=2e-3), first_signs(), steps=60))
+    assert found is not None
+    assert found.severity == "fault"
+    assert set(found.sites) == {"enters", "state"}
+    assert (
+        severity("vanishing_gradient", trained(Written(1.0), adam(lr=5e-3), first_signs(), steps=100)) == ""
+    )
 
 
 def test_a_layer_that_forgets_is_named_with_what_it_loses_at_every_step():

@@ -7,6 +7,7 @@ would run the layers of the original, and send its gradients there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
@@ -41,6 +42,11 @@ def rebind(model: nn.Module, memory: Mapping[int, Any]) -> None:
                     part[key] = bound
 
 
+def bound(function: Any, memory: Mapping[int, Any]) -> Any:
+    """A function that closes over the copy's modules and tensors, or that itself where it closes over none."""
+    return _bound(function, memory, ())
+
+
 def _bound(value: Any, memory: Mapping[int, Any], within: tuple[int, ...]) -> Any:
     """The same for the copy; the value itself where nothing in it has been copied."""
     if isinstance(value, nn.Module | Tensor):
@@ -52,6 +58,14 @@ def _bound(value: Any, memory: Mapping[int, Any], within: tuple[int, ...]) -> An
         parts = [_bound(one, memory, within) for one in value]
         same = all(new is old for new, old in zip(parts, value, strict=True))
         return value if same else type(value)(parts)
+    if isinstance(value, partial):
+        parts = [_bound(one, memory, within) for one in (value.func, value.args, *value.keywords.values())]
+        same = all(
+            new is old
+            for new, old in zip(parts, (value.func, value.args, *value.keywords.values()), strict=True)
+        )
+        named = dict(zip(value.keywords, parts[2:], strict=True))
+        return value if same else partial(parts[0], *parts[1], **named)
     if isinstance(value, FunctionType) and id(value) not in within:
         return _function(value, memory, (*within, id(value)))
     return value

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.optim import Optimizer
 
-from evenflow.doctor.closures import rebind
+from evenflow.doctor.closures import bound, rebind
 from evenflow.errors import SpecError
 from evenflow.measure.sites import unwrapped
 
@@ -25,11 +26,17 @@ _RATE = 1e-3  # of the Adam that is taken where no optimiser is given
 
 @dataclass(frozen=True)
 class Patient:
-    """A model, its optimiser, and a scheduler: as the user has them, or a copy."""
+    """A model, its optimiser, and a scheduler: as the user has them, or a copy.
+
+    Args:
+        model, optimizer, scheduler: that train together.
+        became: by the id of each of the user's modules and tensors, what it is here; empty for the user's own.
+    """
 
     model: nn.Module
     optimizer: Optimizer
     scheduler: Any = None
+    became: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def copied(self) -> Patient:
         """A copy that shares nothing with this one.
@@ -42,6 +49,7 @@ class Patient:
         try:
             model = copy.deepcopy(self.model, memory)
             rebind(model, memory)
+            _hook_alike(self.model, memory)
             optimizer = _copied_optimizer(self.optimizer, memory)
             scheduler = copy.deepcopy(self.scheduler, memory)
         except Exception as error:
@@ -49,7 +57,28 @@ class Patient:
                 f"the {type(self.model).__name__} cannot be copied ({type(error).__name__}: {error}); the doctor works "
                 "on a copy, so take what cannot be copied out of the model first"
             ) from error
-        return Patient(model, optimizer, scheduler)
+        new = {key: one for key, one in memory.items() if isinstance(one, nn.Module | Tensor)}
+        earlier = {key: memory.get(id(one), one) for key, one in self.became.items()}
+        return Patient(model, optimizer, scheduler, {**new, **earlier})
+
+    def own(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of the user's as it is to be called of this copy: a penalty speaks of the copy's weights.
+
+        >>> model = nn.Linear(2, 2)
+        >>> patient = Patient(model, torch.optim.SGD(model.parameters(), 0.1)).copied()
+        >>> patient.own(lambda: model)() is patient.model
+        True
+        """
+        if not self.became:
+            return function
+        if isinstance(function, MethodType) and isinstance(function.__self__, nn.Module):
+            return MethodType(function.__func__, self.own(function.__self__))
+        if isinstance(function, nn.Module):
+            try:
+                return copy.deepcopy(function, dict(self.became))
+            except Exception:  # what cannot be copied is called as it is
+                return function
+        return bound(function, self.became)
 
 
 def admit(model: object, optimizer: object, scheduler: object) -> Patient:
@@ -83,8 +112,8 @@ def admit(model: object, optimizer: object, scheduler: object) -> Patient:
     if isinstance(optimizer, Optimizer):
         patient = Patient(inner, optimizer, own).copied()
     else:
-        copied = Patient(inner, torch.optim.SGD([nn.Parameter(torch.zeros(1))]), None).copied().model
-        patient = Patient(copied, _made(optimizer, copied), None)
+        copied = Patient(inner, torch.optim.SGD([nn.Parameter(torch.zeros(1))]), None).copied()
+        patient = replace(copied, optimizer=_made(optimizer, copied.model))
         if own is not None:
             raise SpecError(
                 "the scheduler belongs to an optimiser that was not given; give that optimiser, or a function that "
@@ -93,7 +122,7 @@ def admit(model: object, optimizer: object, scheduler: object) -> Patient:
     if own is None and scheduler is not None:
         if not callable(scheduler):
             raise SpecError(f"scheduler of the doctor: type {type(scheduler).__name__} is none")
-        patient = Patient(patient.model, patient.optimizer, scheduler(patient.optimizer))
+        patient = replace(patient, scheduler=scheduler(patient.optimizer))
     return patient
 
 
@@ -150,6 +179,20 @@ def _keep_results(model: nn.Module, memory: dict[int, Any]) -> None:
         for value in held:
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 memory[id(value)] = value.detach().clone()
+
+
+def _hook_alike(model: nn.Module, memory: dict[int, Any]) -> None:
+    """Give copied parameters what changes the gradients of the originals, which torch leaves behind: masks, clipping.
+
+    Hooks of Evenflow's own are left behind as well, since they write down what the original does.
+    """
+    for parameter in model.parameters():
+        copied = memory.get(id(parameter))
+        if not isinstance(copied, nn.Parameter) or not copied.requires_grad:
+            continue
+        for hook in (parameter._backward_hooks or {}).values():
+            if not str(getattr(hook, "__module__", "")).startswith("evenflow."):
+                copied.register_hook(hook)
 
 
 def _copied_optimizer(optimizer: Optimizer, memory: dict[int, Any]) -> Optimizer:

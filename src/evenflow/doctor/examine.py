@@ -208,10 +208,15 @@ def dead_window(batches: Sequence[Batch]) -> int:
 
 def _recurrences(patient: Patient, tried: Patient, plan: Plan, course: Course) -> tuple[Recurrence, ...]:
     """The gradient through time before and after the trial; a trial that ended as NaN has nothing to tell."""
-    if not course.losses or not math.isfinite(course.losses[-1]) or not has_recurrence(tried.model):
+    if not course.losses or not math.isfinite(course.losses[-1]):
         return ()
-    before = recurrences(patient.copied().model, plan.batches[0], plan.loss)
-    after = {one.name: one.gradient for one in recurrences(tried.model, plan.batches[0], plan.loss)}
+    fresh = patient.copied()
+    if not has_recurrence(fresh.model, plan.batches[0]):
+        return ()
+    before = recurrences(fresh.model, plan.batches[0], fresh.own(plan.loss))
+    after = {
+        one.name: one.gradient for one in recurrences(tried.model, plan.batches[0], tried.own(plan.loss))
+    }
     return tuple(structs.replace(one, gradient_at_end=after.get(one.name, ())) for one in before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,15 +18,30 @@ FEWEST_STEPS = 6
 """Below this there is no time for anything to fade."""
 
 
-def has_recurrence(model: nn.Module) -> bool:
-    """Whether there is any recurrent layer of torch's in a model."""
-    return any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in model.modules())
+def has_recurrence(model: nn.Module, batch: Batch) -> bool:
+    """Whether there is any recurrent layer of torch's in a model, or a linear one that a forward pass calls often."""
+    if any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in model.modules()):
+        return True
+    calls: Counter[nn.Module] = Counter()
+    hooks = [
+        module.register_forward_hook(lambda module, *_: calls.update([module]))
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        with torch.no_grad():
+            call(model, batch.copied().inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return any(count >= FEWEST_STEPS for count in calls.values())
 
 
 def recurrences(model: nn.Module, batch: Batch, loss_fn: LossFunction) -> tuple[Recurrence, ...]:
     """‖∂L/∂x_t‖ of what enters each recurrent layer, as root mean square over samples and features, by time step t.
 
-    A layer that calls a cell step by step is read at the states that the cell puts out. Sequences that are packed, and
+    A layer that calls a cell step by step is read at the states that the cell puts out, and one that is written out as
+    a loop at what its linear layers put out. Sequences that are packed, and
     layers that are called several times, have no one time axis and are left out.
 
     Args:
@@ -75,7 +91,7 @@ def _heard(model: nn.Module) -> Iterator[Heard]:
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
             hooks.append(module.register_forward_pre_hook(enters))
-        elif isinstance(module, nn.RNNCellBase):
+        elif isinstance(module, nn.RNNCellBase | nn.Linear):
             hooks.append(module.register_forward_hook(leaves))
     try:
         yield heard
@@ -87,7 +103,7 @@ def _heard(model: nn.Module) -> Iterator[Heard]:
 def _norms(module: nn.Module, calls: list[dict[str, Any]]) -> list[float]:
     """By time step; empty where no gradient has come back."""
     gradients = [one["gradient"].double() for one in calls if "gradient" in one]
-    if isinstance(module, nn.RNNCellBase):
+    if isinstance(module, nn.RNNCellBase | nn.Linear):
         return [float(one.square().mean().sqrt()) for one in gradients]
     if len(gradients) != 1 or not isinstance(module, nn.RNNBase):
         return []

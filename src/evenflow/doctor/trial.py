@@ -102,7 +102,7 @@ def train(
     Raises:
         SpecError: something of the user's raises; the message says what, where and at which step.
     """
-    model, optimizer = patient.model, patient.optimizer
+    model, optimizer, loss_fn = patient.model, patient.optimizer, patient.own(plan.loss)
     if not model.training:
         model.train()
     closed = _needs_closure(optimizer)
@@ -118,7 +118,7 @@ def train(
                 with part("the model raises"):
                     output = call(model, batch.inputs)
                 with part("the loss function raises"):
-                    loss = plan.loss(output, batch.target)
+                    loss = loss_fn(output, batch.target)
                 _check_loss(loss)
                 optimizer.zero_grad()
                 if probe is not None:
@@ -131,7 +131,7 @@ def train(
                     torch.nn.utils.clip_grad_norm_(own, plan.clip_norm)
                 with part("the optimiser raises"), _scaled(optimizer, factor):
                     if closed:
-                        _step_again(optimizer, _again(patient, plan, batch))
+                        _step_again(optimizer, _again(patient, loss_fn, batch))
                     else:
                         optimizer.step()
                 if clock is not None:
@@ -190,10 +190,10 @@ def _step_again(optimizer: Any, closure: Callable[[], Tensor]) -> None:
     optimizer.step(closure)
 
 
-def _again(patient: Patient, plan: Plan, batch: Batch) -> Callable[[], Tensor]:
+def _again(patient: Patient, loss_fn: LossFunction, batch: Batch) -> Callable[[], Tensor]:
     def closure() -> Tensor:
         patient.optimizer.zero_grad()
-        loss = plan.loss(call(patient.model, batch.copied().inputs), batch.target)
+        loss = loss_fn(call(patient.model, batch.copied().inputs), batch.target)
         loss.backward()
         return loss
 
