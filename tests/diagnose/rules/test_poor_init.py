@@ -143,9 +143,7 @@ def words() -> list[tuple[Tensor, Tensor]]:
 
 
 def spelt(std: float) -> Case:
-    return examined(
-        Spelt(std), words(), lambda model: torch.optim.Adam(model.parameters(), 3e-3), steps=150
-    )
+    return examined(Spelt(std), words(), lambda model: torch.optim.Adam(model.parameters(), 3e-3), steps=150)
 
 
 def test_embeddings_larger_than_any_in_use_are_named_and_drawn_anew():
