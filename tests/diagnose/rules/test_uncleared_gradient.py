@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from diagnosed_trainings import chain, digits
+from examined_trainings import curve
 from torch import nn
 
 import evenflow as ef
+from evenflow.diagnose.rules.uncleared_gradient import judge
+from evenflow.spec.setting import Trial
 
 
 def watched(rate: float, steps: int, zero) -> ef.Diagnosis:
@@ -60,3 +63,13 @@ def test_an_optimiser_of_another_model_clears_nothing_of_this_one_and_moves_noth
     found = ef.doctor(model, digits(), nn.functional.cross_entropy, optimiser, steps=20).findings
     assert found[0].rule == "frozen_layers"
     assert "uncleared_gradient" not in {one.rule for one in found}
+
+
+@pytest.mark.parametrize(("score", "severity"), [(0.88, "fault"), (0.92, "risk")])
+def test_where_nothing_can_be_ten_points_better_it_is_a_risk(score, severity):
+    loss = (0.7,) * 20 + (0.3,) * 20
+    found = judge(
+        curve(loss, uncleared=8, twins=(Trial(change="nothing", loss=loss, score=score, chance=0.5),))
+    )
+    assert found is not None
+    assert found.severity == severity

@@ -172,7 +172,7 @@ RULE = Rule(
             "exploding_gradient",
         ),
     ),
-    confidence=0.96,
+    confidence=0.95,
     explanation=(
         "The weights hardly move in the whole run, the loss hardly falls, and the gradient is not to blame: with a "
         "larger learning rate the same training learns. A sum of ‖Δw‖/‖w‖ over all steps bounds how far a weight can "
