@@ -6,6 +6,7 @@ has come in spite of it; where it is not, though one of the two has learned, the
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from evenflow.diagnose.case import Case
@@ -13,7 +14,8 @@ from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.learning import learning
 from evenflow.diagnose.outcome import Outcome
 from evenflow.diagnose.redrawn import telling
-from evenflow.diagnose.twins import CLEARLY, Comparison
+from evenflow.diagnose.twins import CLEARLY, Comparison, best
+from evenflow.wording import number
 
 ABSURD = 10.0
 """Loss in units of a guess's, that weights and inputs of usual scale stay below from the start."""
@@ -56,4 +58,32 @@ def with_unit_sizes(verdict: Verdict | None, twin: Comparison | None, result: Ou
         severity=severity,
         message=f"{verdict.message.rstrip('. ')}; {words}.",
         evidence={**verdict.evidence, **points},
+    )
+
+
+def by_the_twin(case: Case, result: Outcome, twin: Comparison | None) -> Verdict | None:
+    """Where no activation shows it, as in a chain of linear layers: an absurd start that unit sizes alone mend."""
+    if twin is None or not twin.clear or not result.absurd_start > ABSURD:
+        return None
+    others = [
+        best(case.setting, change) for change in ("weights", "inputs", "output", "unfrozen", "learning_rate")
+    ]
+    if any(other is not None and other.points > twin.points - CLEARLY for other in others):
+        return None
+    layers = [layer.name for layer in case.setting.layers if layer.used]
+    return Verdict(
+        severity="fault",
+        sites=tuple(layers[-1:]),
+        message=(
+            f"The signals grow on their way to the output: before the first step the loss is "
+            f"{number(result.start, 3)}, {number(result.absurd_start)} times that of a guess; from signals of unit "
+            f"size the same training is {twin.words}, and {result.words}."
+        ),
+        evidence={
+            "loss_at_start_over_chance": result.absurd_start,
+            "unit_signals_twin_points": twin.points,
+            "share_learned": result.learned,
+        },
+        first_step=int(case.steps[0]),
+        strength=min(math.log10(result.absurd_start) / 4.0, 1.0),
     )

@@ -11,10 +11,10 @@ from evenflow.diagnose.case import Case, Series
 from evenflow.diagnose.finding import MissingError, Verdict
 from evenflow.diagnose.layers import hidden_activations
 from evenflow.diagnose.outcome import Outcome, outcome
-from evenflow.diagnose.rescaled import ABSURD, costs, unit_sized, with_unit_sizes
+from evenflow.diagnose.rescaled import ABSURD, by_the_twin, costs, unit_sized, with_unit_sizes
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.trends import Vector, beginning, decades, line
-from evenflow.diagnose.twins import CLEARLY, Comparison, best, compared
+from evenflow.diagnose.twins import Comparison, compared
 from evenflow.wording import named, number
 
 _DECADES = 1.5
@@ -46,10 +46,10 @@ def judge(case: Case) -> Verdict | None:
     try:
         signal = hidden_activations(case, "rms")
     except MissingError:
-        if found := _by_the_twin(case, result, twin):
+        if found := by_the_twin(case, result, twin):
             return found
         raise
-    return _judged(case, result, twin, signal) or _by_the_twin(case, result, twin)
+    return _judged(case, result, twin, signal) or by_the_twin(case, result, twin)
 
 
 def _judged(case: Case, result: Outcome, twin: Comparison | None, signal: Series) -> Verdict | None:
@@ -61,34 +61,6 @@ def _judged(case: Case, result: Outcome, twin: Comparison | None, signal: Series
     grown = _over_depth(signal, start, result) or _over_few_layers(case, signal, start, result)
     return with_unit_sizes(grown, twin, result) or (
         _over_time(signal, start, result) if result.poor else None
-    )
-
-
-def _by_the_twin(case: Case, result: Outcome, twin: Comparison | None) -> Verdict | None:
-    """Where no activation shows it, as in a chain of linear layers: an absurd start that unit sizes alone mend."""
-    if twin is None or not twin.clear or not result.absurd_start > ABSURD:
-        return None
-    others = [
-        best(case.setting, change) for change in ("weights", "inputs", "output", "unfrozen", "learning_rate")
-    ]
-    if any(other is not None and other.points > twin.points - CLEARLY for other in others):
-        return None
-    layers = [layer.name for layer in case.setting.layers if layer.used]
-    return Verdict(
-        severity="fault",
-        sites=tuple(layers[-1:]),
-        message=(
-            f"The signals grow on their way to the output: before the first step the loss is "
-            f"{number(result.start, 3)}, {number(result.absurd_start)} times that of a guess; from signals of unit "
-            f"size the same training is {twin.words}, and {result.words}."
-        ),
-        evidence={
-            "loss_at_start_over_chance": result.absurd_start,
-            "unit_signals_twin_points": twin.points,
-            "share_learned": result.learned,
-        },
-        first_step=int(case.steps[0]),
-        strength=min(math.log10(result.absurd_start) / 4.0, 1.0),
     )
 
 
