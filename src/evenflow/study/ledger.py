@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from evenflow.record.axes import Run
@@ -22,6 +23,10 @@ class Ledger(Protocol):
 
     def checkpoint(self, run: int) -> tuple[int, bytes] | None:
         """The last snapshot of a run, and its step."""
+        ...
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is written inside belongs together."""
         ...
 
     def append(
