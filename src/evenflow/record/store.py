@@ -219,7 +219,9 @@ class Store:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         if self.mode != "a":
             raise StoreError(f'store {self.path} is open for reading only; open it with mode "a" to write')
-        if self._connection.in_transaction:  # inside `at_once`
+        with translated(self.path):
+            inside = self._connection.in_transaction
+        if inside:  # of `at_once`
             yield self._connection
             return
         with translated(self.path):
