@@ -66,7 +66,7 @@ class Patient:
 
         >>> model = nn.Linear(2, 2)
         >>> patient = Patient(model, torch.optim.SGD(model.parameters(), 0.1)).copied()
-        >>> patient.own(lambda: model)() is patient.model
+        >>> patient.own(lambda model=model: model)() is patient.model
         True
         """
         if not self.became:

@@ -37,6 +37,8 @@ _EXAMINED = 0.4
 
 _NOTHING = 0.25
 """Share of what can be learned below which a training is helped along though no rule has spoken."""
+_SOME_STEPS = 50
+"""Steps from which it says something that next to nothing was learned."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def repair(
     asked = bool(wanted or diagnosis.faults or any(one.severity == "risk" for one in diagnosis))
     slips = () if asked else means.slips(view)
     search = search_for(view, metric, clock, room, said, asked or bool(slips))
-    if not asked and search.metric.learned(search.own) < _NOTHING:
+    if not asked and steps >= _SOME_STEPS and search.metric.learned(search.own) < _NOTHING:
         slips = (*slips, *means.stuck(view))
     chosen, reason = None, ""
     try:
