@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from evenflow.study.engines.start import one_thread
 
@@ -41,6 +42,7 @@ from evenflow.spec.study import Cell  # noqa: E402
 from evenflow.study.data import DataSet, load  # noqa: E402
 from evenflow.study.draws import batch_indices  # noqa: E402
 from evenflow.study.engines import jax as engine  # noqa: E402
+from evenflow.study.engines.compiled.program import advance  # noqa: E402
 from evenflow.study.engines.grouping import alike, group_size  # noqa: E402
 from evenflow.study.engines.moment import Stopwatch  # noqa: E402
 from evenflow.study.engines.torch import train as train_by_torch  # noqa: E402
@@ -141,7 +143,6 @@ def by_jax(width: int, steps: int, count: int = 0) -> Rates:
     some = cells(width, count or 16, steps)
     some = some[: group_size(alike(some[0]), len(some), 64, 10)]
     inside: list[float] = []
-    advance = engine.advance
 
     def measured(*arguments: Any) -> Any:
         started = time.process_time()
@@ -149,8 +150,7 @@ def by_jax(width: int, steps: int, count: int = 0) -> Rates:
         inside.append((time.process_time() - started) / arguments[-1])
         return found
 
-    engine.advance = measured  # the steps between two records are one call
-    try:
+    with patch.object(engine, "advance", measured):  # the steps between two records are one call
         started = time.process_time()
         moments = engine.train(some, digits(), Stopwatch())
         next(moments)
@@ -161,8 +161,6 @@ def by_jax(width: int, steps: int, count: int = 0) -> Rates:
         for _ in moments:
             pass
         spent = time.process_time() - started
-    finally:
-        engine.advance = advance
     return Rates(len(some) / min(inside), len(some) * (steps - EVERY) / spent, first)
 
 

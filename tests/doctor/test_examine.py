@@ -66,16 +66,17 @@ def test_the_trial_trains_as_the_user_would(batch):
 
 
 def test_the_trial_changes_gradients_as_the_user_does(batch):
-    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    first = nn.Linear(4, 8)
+    model = nn.Sequential(first, nn.Tanh(), nn.Linear(8, 3))
     mask = torch.arange(32).reshape(8, 4) % 2
     heard = []
-    model[0].weight.register_hook(lambda gradient: gradient * mask)
-    model[0].bias.register_hook(heard.append)
-    before = model[0].weight.detach().clone()
+    first.weight.register_hook(lambda gradient: gradient * mask)
+    first.bias.register_hook(heard.append)
+    before = first.weight.detach().clone()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     examined = examine(model, batch, F.cross_entropy, optimizer, steps=6)
     assert len(heard) >= 6
-    assert torch.equal(model[0].weight, before)
+    assert torch.equal(first.weight, before)
     losses = []
     for _ in range(6):
         optimizer.zero_grad()
@@ -84,7 +85,7 @@ def test_the_trial_changes_gradients_as_the_user_does(batch):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert examined.select(kind="loss")["loss"].tolist() == pytest.approx(losses, rel=1e-6)
-    assert torch.equal(model[0].weight[mask == 0], before[mask == 0])
+    assert torch.equal(first.weight[mask == 0], before[mask == 0])
 
 
 def everything(model, optimizer, scheduler=None):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from evenflow import Network, activation_names, build
-from evenflow.study.build import activation_module
+from evenflow.study.elementwise import activation_module
 from evenflow.study.flops import flops_per_step
 
 X = torch.linspace(-2, 2, 7 * 5).reshape(7, 5)

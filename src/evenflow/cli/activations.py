@@ -190,7 +190,7 @@ def _details(one: Activation, costs: Costs) -> Table:
 
 def _costs(functions: Sequence[Activation]) -> Costs:
     from evenflow.measure.activation_cost import activation_costs
-    from evenflow.study.build import activation_module
+    from evenflow.study.elementwise import activation_module
 
     width = 256
     return activation_costs({one.name: activation_module(one, width) for one in functions}, width=width)

@@ -21,7 +21,7 @@ from torch import nn
 
 from evenflow.diagnose.finding import MissingError
 from evenflow.diagnose.rules.frozen_layers import judge
-from evenflow.spec.setting import Trial
+from evenflow.spec.setting import Change, Trial
 
 DEEP = (64, 16, 16, 16, 10)
 
@@ -288,7 +288,8 @@ def test_a_slip_counts_where_nothing_was_learned_and_nothing_else_helps():
     assert verdict.severity == "fault"
     twins = case.setting.twins
     own = next(one for one in twins if one.change == "nothing")
-    for change, helps in (("inputs", True), ("unfrozen", False)):
+    changes: tuple[tuple[Change, bool], ...] = (("inputs", True), ("unfrozen", False))
+    for change, helps in changes:
         better = Trial(change=change, loss=own.loss, score=own.chance + 0.09 + helps, chance=own.chance)
         others = tuple(one for one in twins if one.change != change)
         setting = structs.replace(case.setting, twins=(*others, better))

@@ -48,7 +48,7 @@ def _brought_back(name: str, optimiser: str, steps: int, seed: int) -> float:
     """Of 32 units of 64 with bias -10, those that some training sample switches on after training."""
     import torch
 
-    from evenflow.study.build import activation_module
+    from evenflow.study.elementwise import activation_module
 
     torch.manual_seed(seed)
     digits = data()

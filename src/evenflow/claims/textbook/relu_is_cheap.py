@@ -40,7 +40,7 @@ def experiment(settings: Settings, cheap: str = "relu", others: tuple[str, ...] 
 def _forward(name: str, seed: int) -> Callable[[], object]:
     import torch
 
-    from evenflow.study.build import activation_module
+    from evenflow.study.elementwise import activation_module
 
     inputs = torch.randn(1024, 256, generator=torch.Generator().manual_seed(seed))
     module = activation_module(activation(name), 256)
@@ -55,7 +55,7 @@ def _forward(name: str, seed: int) -> Callable[[], object]:
 def _backward(name: str, seed: int, rows: int) -> Callable[[], object]:
     import torch
 
-    from evenflow.study.build import activation_module
+    from evenflow.study.elementwise import activation_module
 
     inputs = torch.randn(rows, 256, generator=torch.Generator().manual_seed(seed)).requires_grad_()
     module, gradient = activation_module(activation(name), 256), torch.ones(rows, 256)

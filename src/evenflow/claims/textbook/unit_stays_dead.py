@@ -18,7 +18,7 @@ def experiment(settings: Settings, function: str = "relu", bias: float = -10.0) 
     """A unit of two inputs in [0, 1], trained towards an output of 1 with a rate of 0.1."""
     import torch
 
-    from evenflow.study.build import activation_module
+    from evenflow.study.elementwise import activation_module
 
     inputs = torch.from_numpy(np.random.default_rng(settings.seed).random((256, 2), dtype=np.float32))
     steps = settings.choose(300, 5000)
