@@ -109,14 +109,14 @@ def wait_for_rows(path: Path, rows: int) -> None:
 def test_killed_in_the_middle_and_started_again(
     start: Callable[..., subprocess.Popen], tmp_path: Path, jobs: str
 ) -> None:
-    whole = start("whole", 300, "--jobs", "2")
-    killed = start("killed", 300, "--jobs", jobs)
+    whole = start("whole", 150, "--jobs", "2")
+    killed = start("killed", 150, "--jobs", jobs)
     wait_for_rows(tmp_path / "killed" / "study.sqlite", 60)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     before = read(tmp_path / "killed" / "study.sqlite")
     assert any(run.status in ("pending", "running") for run in before.runs)
-    again = start("killed", 300, "--jobs", jobs)
+    again = start("killed", 150, "--jobs", jobs)
     output, _ = again.communicate(timeout=240)
     assert again.returncode == 0, output
     expected_output, _ = whole.communicate(timeout=240)
