@@ -44,13 +44,13 @@ $(READY): pyproject.toml setup.py constraints.txt $(wildcard src/evenflow/measur
 	  { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12" >&2; exit 2; }
 	@echo "Installing into $(VENV): about a minute, once"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check,docs]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[test,check,docs]'
 	@touch $(READY)
 
 # Ray alone is a quarter of a gigabyte, which only the slow tests want.
 $(CLUSTERS): $(READY)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,slurm]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[ray,slurm]'
 	@touch $(CLUSTERS)
 
 clean:
