@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLUSTERS := $(VENV)/.clusters
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: study test test-all check docs clean help
+.PHONY: study test test-all check lint types pages docs clean help
 
 help:
 	@echo "make study     run the default study and write its report"
@@ -28,11 +28,19 @@ test: $(READY)
 test-all: $(CLUSTERS)
 	$(BIN)/python -m pytest $(PARALLEL)
 
+# Types and pages take one core each.
 check: $(READY)
+	@$(MAKE) --no-print-directory --jobs 2 lint types pages
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/pyright
+
+pages: $(READY)
 	$(BIN)/sphinx-build -W --keep-going -q -j auto -b html docs docs/_build/html
 
 docs: $(READY)
