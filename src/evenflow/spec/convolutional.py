@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from evenflow.errors import SpecError
-from evenflow.spec.activation import Activation, activation
-from evenflow.spec.content import content_hash
-from evenflow.spec.network_checks import check_common, check_equal_widths, clip_term, layer_widths, listed
+from evenflow.spec.layered import Layered
+from evenflow.spec.network_checks import check_common, check_equal_widths, layer_widths, listed
 
 FAMILY = "convolutional"
 
 
 class ConvolutionalNetwork(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
+    Layered, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
 ):
     """Convolutions that keep the size of the image, the mean over the image, and a linear output layer.
 
@@ -80,30 +77,9 @@ class ConvolutionalNetwork(
             raise SpecError('normalisation = "rms" has no customary form for images; take batch or layer')
 
     @property
-    def layers(self) -> int:
-        """The number of convolutions."""
-        return len(self.widths)
-
-    @property
     def widths(self) -> tuple[int, ...]:
         """Channels of every layer."""
         return layer_widths(self.depth, self.width, 6, "a convolution")
-
-    @property
-    def activation_names(self) -> tuple[str, ...]:
-        """Name of the activation of every layer."""
-        names = listed(self.activation)
-        return tuple(names[layer % len(names)] for layer in range(self.layers))
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """Activation of every layer."""
-        return tuple(activation(name) for name in self.activation_names)
-
-    @property
-    def clipping(self) -> tuple[str, float | None]:
-        """Kind (`none`, `norm`, `value`) and bound of gradient clipping."""
-        return clip_term(self.clip)
 
     def sample(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """What a sample of this shape is to the network: (channels, length) or (channels, height, width).
@@ -141,14 +117,3 @@ class ConvolutionalNetwork(
     def pools_after(self, layer: int) -> bool:
         """Whether a layer, counted from 1, is followed by a pooling."""
         return self.pooling > 0 and layer % self.pooling == 0 and layer < self.layers
-
-    @property
-    def plain(self) -> dict[str, object]:
-        """Every field as plain data, with the depth settled."""
-        return msgspec.to_builtins(self) | {"depth": self.layers}
-
-    @property
-    def hash(self) -> str:
-        """Twelve hex digits of the content; a custom activation counts with its values, not its name only."""
-        custom = [item.fingerprint for item in dict.fromkeys(self.activations) if item.custom]
-        return content_hash([self.plain, custom])

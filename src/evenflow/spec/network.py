@@ -6,16 +6,13 @@ from typing import Literal
 
 import msgspec
 
-from evenflow.spec.activation import Activation, activation
-from evenflow.spec.content import content_hash
-from evenflow.spec.network_checks import check_common, check_equal_widths, clip_term, layer_widths, listed
+from evenflow.spec.layered import Layered
+from evenflow.spec.network_checks import check_common, check_equal_widths, layer_widths, listed
 
 FAMILY = "dense"
 
 
-class Network(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
-):
+class Network(Layered, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY):
     """A fully connected network: `depth` hidden layers and a linear output layer.
 
     A hidden layer is *linear map, [normalisation], activation, [dropout]*. Layers are numbered from 1, the
@@ -72,30 +69,9 @@ class Network(
         check_equal_widths(self.residual, self.widths, "hidden layers")
 
     @property
-    def layers(self) -> int:
-        """The number of hidden layers, which is `depth` or follows from `width` where depth was left out."""
-        return len(self.widths)
-
-    @property
     def widths(self) -> tuple[int, ...]:
         """Units of every hidden layer, of length `depth`."""
         return layer_widths(self.depth, self.width, 20, "a hidden layer")
-
-    @property
-    def activation_names(self) -> tuple[str, ...]:
-        """Name of the activation of every hidden layer, of length `depth`."""
-        names = listed(self.activation)
-        return tuple(names[layer % len(names)] for layer in range(self.layers))
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """Activation of every hidden layer, of length `depth`."""
-        return tuple(activation(name) for name in self.activation_names)
-
-    @property
-    def clipping(self) -> tuple[str, float | None]:
-        """Kind (`none`, `norm`, `value`) and bound of gradient clipping."""
-        return clip_term(self.clip)
 
     @property
     def plain(self) -> dict[str, object]:
@@ -105,9 +81,3 @@ class Network(
         """
         fields: dict[str, object] = msgspec.to_builtins(self) | {"depth": self.layers}
         return {name: value for name, value in fields.items() if name != "family"}
-
-    @property
-    def hash(self) -> str:
-        """Twelve hex digits of the content; a custom activation counts with its values, not its name only."""
-        custom = [item.fingerprint for item in dict.fromkeys(self.activations) if item.custom]
-        return content_hash([self.plain, custom])

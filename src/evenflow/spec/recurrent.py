@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import msgspec
-
 from evenflow.errors import SpecError
-from evenflow.spec.activation import Activation, activation
 from evenflow.spec.content import content_hash
 from evenflow.spec.initialisation import weight_draw
-from evenflow.spec.network_checks import check_common, check_equal_widths, clip_term, layer_widths
+from evenflow.spec.layered import Layered
+from evenflow.spec.network_checks import check_common, check_equal_widths, layer_widths
 from evenflow.spec.sequence import Reading, sequence
 
 FAMILY = "recurrent"
@@ -22,7 +20,7 @@ KEEPS = {"lstm": 1, "gru": 1}
 
 
 class RecurrentNetwork(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
+    Layered, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
 ):
     """Recurrent layers that read a sample step by step, and a linear output layer behind the last state.
 
@@ -116,24 +114,9 @@ class RecurrentNetwork(
             )
 
     @property
-    def layers(self) -> int:
-        """The number of recurrent layers."""
-        return len(self.widths)
-
-    @property
     def widths(self) -> tuple[int, ...]:
         """Units of the state of every layer."""
         return layer_widths(self.depth, self.width, 1, "a recurrent layer")
-
-    @property
-    def activation_names(self) -> tuple[str, ...]:
-        """Name of the activation of every layer."""
-        return (self.activation,) * self.layers
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """Activation of every layer."""
-        return (activation(self.activation),) * self.layers
 
     @property
     def recurrent(self) -> str:
@@ -142,19 +125,9 @@ class RecurrentNetwork(
             return self.recurrent_initialisation
         return "torch" if self.initialisation == "torch" else "orthogonal"
 
-    @property
-    def clipping(self) -> tuple[str, float | None]:
-        """Kind (`none`, `norm`, `value`) and bound of gradient clipping."""
-        return clip_term(self.clip)
-
     def sample(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Time steps, and features of each, of a sample of this shape."""
         return sequence(shape, self.read)
-
-    @property
-    def plain(self) -> dict[str, object]:
-        """Every field as plain data, with the depth settled."""
-        return msgspec.to_builtins(self) | {"depth": self.layers}
 
     @property
     def hash(self) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from evenflow.errors import SpecError
-from evenflow.spec.activation import Activation, activation
-from evenflow.spec.content import content_hash
-from evenflow.spec.network_checks import check_common, clip_term, layer_widths, listed
+from evenflow.spec.layered import Layered
+from evenflow.spec.network_checks import check_common, layer_widths, listed
 from evenflow.spec.sequence import Reading, sequence
 
 FAMILY = "transformer"
 
 
 class TransformerNetwork(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
+    Layered, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="family", tag=FAMILY
 ):
     """A Transformer encoder (Vaswani et al. 2017): tokens, blocks, the mean over the tokens, a linear output layer.
 
@@ -82,42 +79,10 @@ class TransformerNetwork(
             raise SpecError('normalisation = "batch": a Transformer normalises each token; take layer or rms')
 
     @property
-    def layers(self) -> int:
-        """The number of blocks."""
-        return len(self.widths)
-
-    @property
     def widths(self) -> tuple[int, ...]:
         """Units of a token in every block."""
         return layer_widths(self.depth, self.width, 2, "a block")
 
-    @property
-    def activation_names(self) -> tuple[str, ...]:
-        """Name of the activation of every block."""
-        names = listed(self.activation)
-        return tuple(names[block % len(names)] for block in range(self.layers))
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """Activation of every block."""
-        return tuple(activation(name) for name in self.activation_names)
-
-    @property
-    def clipping(self) -> tuple[str, float | None]:
-        """Kind (`none`, `norm`, `value`) and bound of gradient clipping."""
-        return clip_term(self.clip)
-
     def sample(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Tokens, and features of each, of a sample of this shape."""
         return sequence(shape, self.read)
-
-    @property
-    def plain(self) -> dict[str, object]:
-        """Every field as plain data, with the depth settled."""
-        return msgspec.to_builtins(self) | {"depth": self.layers}
-
-    @property
-    def hash(self) -> str:
-        """Twelve hex digits of the content; a custom activation counts with its values, not its name only."""
-        custom = [item.fingerprint for item in dict.fromkeys(self.activations) if item.custom]
-        return content_hash([self.plain, custom])
