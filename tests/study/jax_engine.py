@@ -77,7 +77,7 @@ def without_gradient(which: Cell, place: tuple) -> bool:
     What the engines compute for it is the rounding of a sum, and its optimiser follows that.
     """
     removed = which.network.normalisation == "batch"
-    linear = which.network.activation == "identity"
+    linear = "identity" in which.network.activation_names
     return removed and place[1].endswith("bias") and (linear or place[1].startswith("hidden"))
 
 
