@@ -250,6 +250,7 @@ STUDY = """
 name = "many"
 seeds = {seeds}
 record_every = 10
+evaluate_every = {evaluate_every}
 [network]
 depth = 20
 width = 64
@@ -264,12 +265,12 @@ learning_rate = [0.0003, 0.001, 0.003]
 """
 
 
-def whole_study(jobs: int, engine: str, seeds: int) -> None:
+def whole_study(jobs: int, engine: str, seeds: int, evaluate_every: int) -> None:
     """8 activations × 4 initialisations × 3 rates × seeds, compilation included; predictions are told apart."""
     from evenflow import run_study
     from evenflow.spec.files import study_from_text
 
-    study = study_from_text(STUDY.format(seeds=seeds), "many.toml", Path())
+    study = study_from_text(STUDY.format(seeds=seeds, evaluate_every=evaluate_every), "many.toml", Path())
     with tempfile.TemporaryDirectory() as folder:
         started, before = time.perf_counter(), processor_time()
         known = [started]
@@ -313,6 +314,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="of --study")
     parser.add_argument("--seeds", type=int, default=5, help="of --study, of 96 networks each")
     parser.add_argument("--engine", default="auto", help="of --study")
+    parser.add_argument("--evaluate-every", type=int, default=EVERY, help="steps, of --study")
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -326,7 +328,7 @@ def main() -> None:
         for width in options.widths:
             two_cores(width, options.seconds)
     elif options.study:
-        whole_study(options.jobs, options.engine, options.seeds)
+        whole_study(options.jobs, options.engine, options.seeds, options.evaluate_every)
     else:
         compare(options.widths, options.rounds, options.seconds)
 

@@ -109,6 +109,8 @@ def test_a_module_registers_its_activation_before_the_names_are_checked(tmp_path
         ("seeds = [1, 1]", "my.toml: seeds = [1, 1]: a seed stands twice"),
         ('name = "a/b"', 'my.toml: name = "a/b": it names a folder; use letters, digits, "-" and "_"'),
         ("record_every = 0", "my.toml: record_every = 0: at least 1 step lies between two records"),
+        ("evaluate_every = 15", "my.toml: evaluate_every = 15: it is a multiple of record_every = 10"),
+        ("evaluate_every = 0", "my.toml: evaluate_every = 0: it is a multiple of record_every = 10"),
         ('modules = ["none.py"]', 'my.toml, modules: no Python file "'),
         (
             '[network]\nnormalisation = "batch"\n[training]\nbatch = 1',

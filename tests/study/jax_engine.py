@@ -32,7 +32,13 @@ SMOOTH = (
 
 
 def cell(
-    network: dict, training: dict | None = None, *, steps: int = 10, every: int = 5, seed: int = 1
+    network: dict,
+    training: dict | None = None,
+    *,
+    steps: int = 10,
+    every: int = 5,
+    seed: int = 1,
+    evaluate: int | None = None,
 ) -> Cell:
     """A small cell on the digits."""
     return Cell(
@@ -41,6 +47,7 @@ def cell(
         training=msgspec.convert({"steps": steps, "batch": 32} | (training or {}), Training),
         record_every=every,
         seed=seed,
+        evaluate_every=evaluate,
     )
 
 

@@ -15,6 +15,7 @@ from evenflow.spec.study import Cell
 from evenflow.study.build import build
 from evenflow.study.data import load
 from evenflow.study.draws import batch_indices
+from evenflow.study.engines.cadence import cadence
 from evenflow.study.engines.moment import Moment, Stopwatch
 from evenflow.study.engines.torch import train
 
@@ -122,6 +123,34 @@ def test_clipping_shows_both_phases() -> None:
     clipped = figures(moments(cell(1, 1, clip="value:0.001")))
     for place in places:
         assert clipped[place]["grad_rms"] <= 0.001 * (1 + 1e-6)
+
+
+def test_the_whole_data_set_is_evaluated_as_seldom_as_asked() -> None:
+    """The figures that are there are those of a training that is evaluated in every record."""
+    often = figures(moments(cell(9, 2)))
+    seldom = figures(moments(msgspec.structs.replace(cell(9, 2), evaluate_every=4)))
+    evaluated = {place[0] for place in seldom if place[1] == "test"}
+    assert evaluated == {0, 4, 8, 9}
+    for place, row in often.items():
+        if place[0] in evaluated:
+            assert seldom[place] == row
+        elif place[2] in ("loss", "class") and place[1] != "batch":
+            assert place not in seldom
+        else:
+            assert seldom[place] == {name: value for name, value in row.items() if name != "dead_fraction"}
+
+
+def test_a_large_data_set_is_evaluated_for_less_than_training_costs() -> None:
+    large = Data(name="blobs", samples=20_000)
+    training = Training(steps=100, batch=50)
+    which = Cell(network=Network(depth=1), data=large, training=training, record_every=10, seed=0)
+    found = cadence(which, load(large))
+    assert (
+        found.evaluate == 140
+    )  # 20,000 samples against 3 × 50 × 10 in ten steps: 13.3 records apart, or more
+    assert [step for step in range(101) if found.evaluates(step)] == [0, 100]
+    small = msgspec.structs.replace(which, data=DIGITS)
+    assert cadence(small, load(DIGITS)).evaluate == 10
 
 
 def test_a_diverged_training_is_recorded_and_ends() -> None:

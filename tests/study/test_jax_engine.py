@@ -188,10 +188,15 @@ def test_a_training_that_goes_on_from_a_snapshot_is_the_same_to_the_bit() -> Non
         assert figures(again[place]) == expected
 
 
-def test_a_diverged_training_is_recorded_and_ends_while_the_others_go_on() -> None:
+@pytest.mark.parametrize(("every", "evaluate"), [(10, None), pytest.param(1, 4, marks=pytest.mark.slow)])
+def test_a_diverged_training_is_recorded_and_ends_while_the_others_go_on(every, evaluate) -> None:
+    """In a record that is not evaluated, too: its end is."""
     settings = ({"learning_rate": 1e30}, {"learning_rate": 0.01})
-    cells = [cell({}, {"optimiser": "sgd"} | one, steps=20, every=10) for one in settings]
+    cells = [
+        cell({}, {"optimiser": "sgd"} | one, steps=20, every=every, evaluate=evaluate) for one in settings
+    ]
     ended, other = by_jax(cells)
+    assert distance(cells[1], figures(other), by_torch(cells[1])) < FLOAT32
     assert ended[-1].diverged
     assert not other[-1].diverged
     assert other[-1].step == 20

@@ -78,7 +78,10 @@ def outcome_of_run(rows: RunRows, target_accuracy: float = 0.9) -> Outcome:
     if math.isnan(accuracy) and diverged:
         accuracy = 0.0
     steps = _steps_to(test, target_accuracy)
-    layers = rows.where(kind="activation").at_end()
+    layers = rows.where(kind="activation")
+    dead, saturated = (
+        layers.known(statistic).at_end()[statistic] for statistic in ("dead_fraction", "saturated_fraction")
+    )
     return Outcome(
         run=run,
         test_accuracy=accuracy,
@@ -94,10 +97,10 @@ def outcome_of_run(rows: RunRows, target_accuracy: float = 0.9) -> Outcome:
         seconds_to_target=steps * _number(run, "seconds_per_step"),
         worst_recall=-_largest(-recalls),
         minority_recall=float(recalls[-1]) if len(recalls) and _imbalance(run) > 1 else math.nan,
-        dead_mean=_mean(layers["dead_fraction"]),
-        dead_worst=_largest(layers["dead_fraction"]),
-        saturated_mean=_mean(layers["saturated_fraction"]),
-        saturated_worst=_largest(layers["saturated_fraction"]),
+        dead_mean=_mean(dead),
+        dead_worst=_largest(dead),
+        saturated_mean=_mean(saturated),
+        saturated_worst=_largest(saturated),
         joules=None if run.facts.get("joules") is None else _number(run, "joules"),
     )
 

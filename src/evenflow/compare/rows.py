@@ -35,6 +35,11 @@ class RunRows:
             mask &= self.columns[column] == value
         return RunRows(self.run, {name: values[mask] for name, values in self.columns.items()})
 
+    def known(self, column: str) -> RunRows:
+        """The rows in which `column` is a number."""
+        mask = ~np.isnan(self.columns[column])
+        return RunRows(self.run, {name: values[mask] for name, values in self.columns.items()})
+
     def at_end(self) -> RunRows:
         """The rows of the last recorded step."""
         return self.where(step=self["step"].max()) if len(self) else self

@@ -21,7 +21,8 @@ from evenflow.spec.training import Training
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One training: a network, its data, its training and one seed.
 
-    `digest` names the content of files on the user's disk, so that a changed file is another cell.
+    `digest` names the content of files on the user's disk, so that a changed file is another cell. `evaluate_every`
+    is None where the engine chooses it.
     """
 
     network: AnyNetwork
@@ -30,6 +31,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     record_every: int
     seed: int
     digest: str = ""
+    evaluate_every: int | None = None
 
     @property
     def fields(self) -> dict[str, object]:
@@ -51,7 +53,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """Content hash: equal for equal content, whatever study the cell stands in."""
         parts = [self.network.hash, self.data.plain, self.training.plain]
-        return content_hash([*parts, self.record_every, self.seed, self.digest])
+        evaluated = [] if self.evaluate_every is None else [self.evaluate_every]
+        return content_hash([*parts, self.record_every, self.seed, self.digest, *evaluated])
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +65,9 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         seeds: how many (seeds 0, 1, … n-1), or a list of seeds. Equal seeds get equal data order and, where
             shapes allow, equal initial draws, so that comparisons are paired.
         record_every: steps between two records; the first and the last state are always recorded.
+        evaluate_every: steps between two evaluations of the whole data set, a multiple of `record_every`. When it is
+            left out: every record; with more than 10,000 samples, as many records apart as it takes for evaluating to
+            cost no more than training. The first and the last state are always evaluated.
         target_accuracy: test accuracy for "steps to a stated accuracy".
         modules: Python files, relative to the study's file, that register custom activations.
         network, data, training: what all cells share.
@@ -82,6 +88,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: str = "study"
     seeds: int | tuple[int, ...] = 3
     record_every: int = 10
+    evaluate_every: int | None = None
     target_accuracy: float = 0.9
     modules: tuple[str, ...] = ()
     network: AnyNetwork = Network()
@@ -101,6 +108,12 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise SpecError(f"seeds = {list(self.seed_list)}: a seed stands twice")
         if self.record_every < 1:
             raise SpecError(f"record_every = {self.record_every}: at least 1 step lies between two records")
+        if self.evaluate_every is not None and (
+            self.evaluate_every < 1 or self.evaluate_every % self.record_every
+        ):
+            raise SpecError(
+                f"evaluate_every = {self.evaluate_every}: it is a multiple of record_every = {self.record_every}"
+            )
         if not 0 < self.target_accuracy <= 1:
             raise SpecError(f"target_accuracy = {self.target_accuracy:g}: it is a share between 0 and 1")
         for key, values in self.grid.items():
@@ -167,6 +180,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             record_every=self.record_every,
             seed=seed,
             digest=(digests or {}).get(specification.data, ""),
+            evaluate_every=self.evaluate_every,
         )
 
     def _combinations(self) -> Iterator[Specification]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def _picture(
 ) -> Picture:
     every = blocks(view.table, view.drawn, statistic, kind="activation")
     pairs = [
-        (choice, block)
+        (choice, _where_known(block))
         for choice, block in zip(view.drawn, every, strict=True)
         if not block.empty and not np.isnan(block.values).all()
     ]
@@ -82,6 +83,17 @@ def _picture(
         traces=traces,
         wide=wide,
         narrow=narrow,
+    )
+
+
+def _where_known(block: Block) -> Block:
+    """The block at the steps that have a figure: not in every record is the whole data set evaluated."""
+    known = ~np.isnan(block.values).all(axis=(0, 2))
+    return replace(
+        block,
+        values=block.values[:, known],
+        recorded=block.recorded[:, known],
+        steps=block.steps[known],
     )
 
 

@@ -27,6 +27,7 @@ class Alike(NamedTuple):
     digest: str
     training: Training
     record_every: int
+    evaluate_every: int | None
     values: str
 
     @property
@@ -47,7 +48,8 @@ def alike(cell: Cell) -> Alike:
         cell.training, learning_rate=1.0, momentum=0.0, weight_decay=0.0, warm_up=0
     )
     values = ",".join(item.fingerprint for item in dict.fromkeys(cell.network.activations) if item.custom)
-    return Alike(shape(cell.dense), cell.data, cell.digest, training, cell.record_every, values)
+    every = cell.record_every, cell.evaluate_every
+    return Alike(shape(cell.dense), cell.data, cell.digest, training, *every, values)
 
 
 def shape(network: Network) -> Network:

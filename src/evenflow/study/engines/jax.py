@@ -14,15 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import jax
 import numpy as np
 from jax import numpy as jnp
+from numpy.typing import NDArray
 
 from evenflow.spec.study import Cell
 from evenflow.study.data import DataSet
 from evenflow.study.draws import batch_indices
+from evenflow.study.engines.cadence import cadence
 from evenflow.study.engines.compiled.evaluation import chunked
 from evenflow.study.engines.compiled.optimisers import BETAS
 from evenflow.study.engines.compiled.program import Batches, Own, Samples, advance, apply, evaluate, read
 from evenflow.study.engines.compiled.readings import NAMES, layer_figures
-from evenflow.study.engines.compiled.rows import Figures, Writer, distances, norms
+from evenflow.study.engines.compiled.rows import Writer, distances, norms
 from evenflow.study.engines.compiled.state import State, fresh, from_bytes, sites, stacked, to_bytes
 from evenflow.study.engines.grouping import shape
 from evenflow.study.engines.moment import Moment, Stopwatch
@@ -64,7 +66,7 @@ class _Group:
     ) -> None:
         first = cells[0]
         self.cells, self.data = cells, data
-        self.network, self.training, self.every = shape(first.dense), first.training, first.record_every
+        self.network, self.training, self.when = shape(first.dense), first.training, cadence(first, data)
         self.dtype = dtype
         fresh_states = [fresh(cell, data.train_inputs.shape[1], data.classes) for cell in cells]
         self.writer = Writer(
@@ -101,7 +103,7 @@ class _Group:
         """Make the steps up to the next record, and that record."""
         moments: list[dict[int, Moment]] = []
         steps = self.training.steps
-        upto = min(-(-self.step // self.every) * self.every, steps)
+        upto = min(-(-self.step // self.when.record) * self.when.record, steps)
         if upto > self.step:
             moments += self._advance(upto - self.step, stopwatch)
             if not self.going:
@@ -109,6 +111,9 @@ class _Group:
         started = time.perf_counter()
         step, last = self.step, self.step == steps
         state, figures = self._record(self.state, step)
+        evaluated = self.when.evaluates(step)
+        if evaluated:
+            figures |= self._answers(self.state)
         stopwatch.recorded.append((time.perf_counter() - started) / len(self.cells))
         if not last:
             self.state = state
@@ -117,7 +122,10 @@ class _Group:
         here: dict[int, Moment] = {}
         for place in list(self.going):
             diverged = not math.isfinite(figures["batch_loss"][place])
-            rows = self.writer.recorded(figures, place, updated=not last)
+            seen = figures
+            if diverged and not evaluated:  # its end is evaluated in any case
+                seen = figures | self._answers(state)
+            rows = self.writer.recorded(seen, place, updated=not last)
             here[place] = Moment(step, rows, diverged, lambda place=place: to_bytes(step, state, place))
             if diverged or last:
                 self.going.remove(place)
@@ -126,7 +134,7 @@ class _Group:
     def _advance(self, steps: int, stopwatch: Stopwatch) -> list[dict[int, Moment]]:
         before, first = self.state, self.step
         started = time.perf_counter()
-        batches = self._batches(first, steps, max(self.every - 1, steps))
+        batches = self._batches(first, steps, max(self.when.record - 1, steps))
         self.state, found = advance(
             self.network, self.training.optimiser, before, self.own, self.samples, batches, steps
         )
@@ -146,21 +154,25 @@ class _Group:
         """The end of a cell whose loss was not finite in a step between two records: that step again, and read."""
         at = before
         if steps:
-            batches = self._batches(first, steps, max(self.every - 1, steps))
+            batches = self._batches(first, steps, max(self.when.record - 1, steps))
             at, _ = advance(
                 self.network, self.training.optimiser, before, self.own, self.samples, batches, steps
             )
         step = first + steps
         after, figures = self._record(at, step)
-        _, later = self._record(after, step)  # what the whole data set says is read behind the update
+        figures |= self._answers(after)  # what the whole data set says is read behind the update
         rows = [
             *self.writer.gradients(figures, place, updated=False, clipped=False),
-            *self.writer.answers(later, place),
-            *self.writer.dead(later, place),
+            *self.writer.answers(figures, place),
+            *self.writer.dead(figures, place),
         ]
         return Moment(step, rows, True, lambda: to_bytes(step, after, place))
 
-    def _record(self, state: State, step: int) -> tuple[State, Figures]:
+    def _answers(self, state: State) -> dict[str, NDArray[np.float64]]:
+        found = evaluate(self.network, state, self.own, self.samples)
+        return {name: np.asarray(values, np.float64) for name, values in found.items()}
+
+    def _record(self, state: State, step: int) -> tuple[State, dict[str, NDArray[np.float64]]]:
         """Read the networks, make this step, and read it."""
         batches = self._batches(step, 1, 1)
         network, own, samples = self.network, self.own, self.samples
@@ -175,8 +187,7 @@ class _Group:
         bounded, parameters, slots = apply(
             network, self.training.optimiser, state, seen.gradients, own, batches
         )
-        found = {**evaluate(network, state, own, samples), "batch_loss": seen.loss}
-        figures = {name: np.asarray(values, np.float64) for name, values in found.items()}
+        figures = {"batch_loss": np.asarray(seen.loss, np.float64)}
         figures |= dict(zip(NAMES, np.stack([np.asarray(one) for one in layers], axis=1), strict=True))
         before = self._in_order(state.parameters)
         figures["grad_norm"] = norms(self._in_order(seen.gradients))

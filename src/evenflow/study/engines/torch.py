@@ -1,9 +1,9 @@
 """The reference engine: one network at a time, in plain PyTorch.
 
-At a recorded step t the figures belong to the weights before update t: accuracy, loss and dead units over
-the whole data set in evaluation mode; forward and backward signals on the batch of step t in training mode;
-then the update that the optimiser makes of it. The last record, at t = steps, is the trained network: its
-gradient is measured on the next batch and no update follows.
+At a recorded step t the figures belong to the weights before update t: forward and backward signals on the batch of
+step t in training mode; then the update that the optimiser makes of it. Where the cadence asks for it, accuracy,
+loss and dead units over the whole data set come first, in evaluation mode. The last record, at t = steps, is the
+trained network: its gradient is measured on the next batch and no update follows.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from evenflow.spec.training import Training
 from evenflow.study.build import build
 from evenflow.study.data import DataSet
 from evenflow.study.draws import batch_indices
+from evenflow.study.engines.cadence import cadence
 from evenflow.study.engines.moment import Moment, Stopwatch
 from evenflow.study.engines.readings import (
     Readings,
@@ -65,11 +66,12 @@ def train(
     first = _restore(resume, model, optimiser) if resume else 0
     criterion = nn.CrossEntropyLoss()
     steps = cell.training.steps
+    when = cadence(cell, data)
 
     for step in range(first, steps + 1):
-        recorded = step % cell.record_every == 0 or step == steps
+        recorded, evaluated = when.records(step), when.evaluates(step)
         readings: Readings = defaultdict(dict)
-        if recorded:
+        if evaluated:
             read_results(readings, model, cell.network, data)
         chosen = torch.from_numpy(batch_indices(step, len(labels), cell.training.batch, cell.seed))
         started = time.perf_counter()
@@ -99,7 +101,7 @@ def train(
                 read_updates(readings, model, before)
 
         (stopwatch.recorded if recorded else stopwatch.plain).append(time.perf_counter() - started)
-        if diverged and not recorded:
+        if diverged and not evaluated:
             read_results(readings, model, cell.network, data)
         if recorded or diverged:
             rows = [(site, phase, figures) for (site, phase), figures in readings.items()]

@@ -42,11 +42,13 @@ class Writer:
 
         Args:
             figures: as the functions of `program` give them, as NumPy arrays, and `norms` of the parameters.
+                Where the whole data set was not evaluated, the figures of that are missing.
             place: of the network in its group.
             updated: whether the step was made; the last record only reads.
         """
+        answers = self.answers(figures, place) if "losses" in figures else []
         return [
-            *self.answers(figures, place),
+            *answers,
             *self._signals(figures, place),
             *self.gradients(figures, place, updated=updated),
         ]
@@ -104,7 +106,11 @@ class Writer:
     def _signals(self, figures: Figures, place: int) -> list[Row]:
         rows: list[Row] = []
         for layer, width in enumerate(self.network.widths, start=1):
-            values = {name: float(figures[name][layer - 1, place]) for name in (*_OUTPUTS, "dead_fraction")}
+            values = {
+                name: float(figures[name][layer - 1, place])
+                for name in (*_OUTPUTS, "dead_fraction")
+                if name in figures
+            }
             rows.append((self._activation(layer), "", values))
             site = Site(f"activation_{layer}", "pre-activation", layer, width)
             received = float(figures["signal_rms"][layer - 1, place])
