@@ -104,6 +104,19 @@ def test_layers_that_were_not_measured_are_left_out(study, run):
     assert (found.dead_mean, found.dead_worst) == (0.5, 0.5)
 
 
+def test_dead_units_are_those_of_the_last_evaluation():
+    """While a training goes on, its last record may be without one."""
+    from evenflow.record.schema import Run, Site
+
+    unit = Site("activation_1", "activation", 1, 8)
+    rows = [
+        (0, 0, unit, "", {"dead_fraction": 0.25, "saturated_fraction": 0.5}),
+        (0, 10, unit, "", {"saturated_fraction": 0.75}),
+    ]
+    found = outcomes(Table.from_rows([Run("a", status="running")], rows))[0]
+    assert (found.dead_mean, found.saturated_mean) == (0.25, 0.75)
+
+
 def test_runs_of_one_table_do_not_mix(study, run):
     accuracies = [0.5, 0.7, 0.6]
     table = study(*((run(seed=seed), accuracy) for seed, accuracy in enumerate(accuracies)))

@@ -244,6 +244,15 @@ def test_dead_units(view):
     assert "13 % on average" in saturated_picture(view(dead=dead)).sentence
 
 
+def test_dead_units_are_drawn_where_the_data_set_was_evaluated(view):
+    def dead(cell, step, layer):
+        return 0.1 * layer * (1 + step / 20) if step != 10 else math.nan
+
+    drawn = maps(dead_picture(view(dead=dead)))
+    assert drawn
+    assert all(list(trace["x"]) == [0, 20] for trace in drawn)
+
+
 def test_a_large_grid_is_drawn_in_part_and_says_so(view):
     grid = {
         "activation": tuple(f"leaky_relu:{number / 100:g}" for number in range(1, 13)),
