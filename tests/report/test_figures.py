@@ -245,7 +245,7 @@ def test_dead_units(view):
 
 
 def test_dead_units_are_drawn_where_the_data_set_was_evaluated(view):
-    def dead(cell, step, layer):
+    def dead(_cell, step, layer):
         return 0.1 * layer * (1 + step / 20) if step != 10 else math.nan
 
     drawn = maps(dead_picture(view(dead=dead)))

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from evenflow import Data, Network, Training
 from evenflow.spec.study import Cell
 from evenflow.study.data import load
+from evenflow.study.draws import batch_indices
 from evenflow.study.engines.moment import Moment, Stopwatch
 from evenflow.study.engines.start import one_thread
 from evenflow.study.engines.torch import train as train_by_torch
@@ -59,9 +62,16 @@ def figures(moments: Sequence[Moment]) -> Figures:
     }
 
 
-def by_torch(which: Cell, dtype: torch.dtype = torch.float32) -> Figures:
+def by_torch(which: Cell, dtype: torch.dtype = torch.float32, order: int | None = None) -> Figures:
+    """The figures of the torch engine; `order` draws the order of the samples inside of every batch anew."""
+
+    def another(step: int, samples: int, batch: int, seed: int) -> NDArray[np.int64]:
+        chosen = batch_indices(step, samples, batch, seed)
+        return chosen if order is None else np.random.default_rng([order, step]).permutation(chosen)
+
     torch.set_num_threads(1)
-    return figures(list(train_by_torch(which, load(which.data), Stopwatch(), dtype=dtype)))
+    with patch("evenflow.study.engines.torch.batch_indices", another):
+        return figures(list(train_by_torch(which, load(which.data), Stopwatch(), dtype=dtype)))
 
 
 def by_jax(

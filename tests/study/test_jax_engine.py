@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from study.jax_engine import DIGITS, by_jax, by_torch, cell, distance, figures
+from study.jax_engine import DIGITS, Figures, by_jax, by_torch, cell, distance, figures
 
 from evenflow import activation_names, build, register_activation
 from evenflow.spec.study import Cell
@@ -15,7 +15,7 @@ from evenflow.study.engines.compiled.state import fresh, sites
 from evenflow.study.engines.readings import parameter_sites
 
 FLOAT32, FLOAT64 = 1e-5, 1e-5
-ROUNDING = 10.0  # times the rounding of one pair of trainings, which is itself one draw
+ROUNDING, DRAWS = 3.0, 6  # times the largest of so many draws of torch's own rounding
 OPTIMISERS = {
     "sgd": {"optimiser": "sgd", "learning_rate": 0.01, "weight_decay": 0.01},
     "momentum": {"optimiser": "momentum", "learning_rate": 0.01, "momentum": 0.8},
@@ -57,16 +57,23 @@ def combination(
     return cell(network, OPTIMISERS[optimiser], **options)
 
 
-def rounding_of_torch(which) -> float:
-    """How far the torch engine in float32 is from itself in float64: what rounding alone makes of this training."""
-    return distance(which, by_torch(which), by_torch(which, torch.float64))
+def within_rounding(which: Cell, ours: Figures) -> bool:
+    """Whether figures of 10 steps in float32 are those of the torch engine, to 1e-5 or to what rounding alone makes.
+
+    A gradient near 0 is rounded to another sign now and then, and Adam takes a full step after it. How far that goes is
+    asked of torch itself: from float64 to float32, the samples inside of every batch in several orders.
+    """
+    if distance(which, ours, by_torch(which)) < FLOAT32:
+        return True
+    exact = by_torch(which, torch.float64)
+    rounding = max(distance(which, by_torch(which, order=order), exact) for order in range(DRAWS))
+    return distance(which, ours, exact) < ROUNDING * rounding
 
 
 @pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), quick(COVERING, 7))
 def test_ten_steps_in_float32(name, norm, residual, optimiser) -> None:
     which = combination(name, norm, residual, optimiser)
-    found = distance(which, figures(by_jax([which])[0]), by_torch(which))
-    assert found < max(FLOAT32, ROUNDING * rounding_of_torch(which))
+    assert within_rounding(which, figures(by_jax([which])[0]))
 
 
 @pytest.mark.parametrize(("name", "norm", "residual", "optimiser"), quick(COVERING, 20))
@@ -85,8 +92,7 @@ def test_every_combination(norm, residual, optimiser) -> None:
 
     for names in zip(*[iter(CATALOGUE)] * 5, strict=True):
         which = combination(names, norm, residual, optimiser)
-        found = distance(which, figures(by_jax([which])[0]), by_torch(which))
-        assert found < max(FLOAT32, ROUNDING * rounding_of_torch(which)), names
+        assert within_rounding(which, figures(by_jax([which])[0])), names
         which = combination(names, norm, residual, optimiser, steps=100, every=50)
         found = distance(which, figures(by_jax([which], np.float64)[0]), by_torch(which, torch.float64))
         assert found < FLOAT64, names
@@ -102,7 +108,7 @@ def test_networks_of_a_group_warm_up_on_their_own(optimiser: str) -> None:
     ]
     found = [figures(moments) for moments in by_jax(cells)]
     for which, ours in zip(cells, found, strict=True):
-        assert distance(which, ours, by_torch(which)) < max(FLOAT32, ROUNDING * rounding_of_torch(which))
+        assert within_rounding(which, ours)
     assert distance(cells[0], found[1], found[0]) > 100 * FLOAT32
 
 
