@@ -75,9 +75,11 @@ class Patient:
             return MethodType(function.__func__, self.own(function.__self__))
         if isinstance(function, nn.Module):
             try:
-                return copy.deepcopy(function, dict(self.became))
+                copied = copy.deepcopy(function, dict(self.became))
             except Exception:  # what cannot be copied is called as it is
                 return function
+            rebind(copied, self.became)
+            return copied
         return bound(function, self.became)
 
 

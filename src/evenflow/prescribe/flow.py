@@ -121,10 +121,11 @@ def flow_of(training: Training, *, through_time: bool = False) -> Flow:
             patient.model.train()
             if through_time:
                 faded = _faded(training.copied())
+            loss_fn = training.loss
             with Probe(patient.model, patient.optimizer, window=samples, nonfinite=False) as probe:
                 for _ in range(STEPS):
                     batch = plan.batches[0].copied()
-                    loss = plan.loss(call(patient.model, batch.inputs), batch.target)
+                    loss = loss_fn(call(patient.model, batch.inputs), batch.target)
                     patient.optimizer.zero_grad()
                     probe.loss(loss)
                     loss.backward()
@@ -138,7 +139,7 @@ def flow_of(training: Training, *, through_time: bool = False) -> Flow:
 
 def _faded(training: Training) -> float:
     """Of the worst recurrent layer; NaN where there is none."""
-    found = recurrences(training.patient.model, training.plan.batches[0], training.plan.loss)
+    found = recurrences(training.patient.model, training.plan.batches[0], training.loss)
     return min((_decades(one.gradient[0], one.gradient[-1]) for one in found), default=NAN)
 
 

@@ -55,7 +55,7 @@ def after_first_backward(training: Training) -> Training | None:
     try:
         with untouched_randomness(), torch.enable_grad():
             copied.patient.optimizer.zero_grad()
-            copied.plan.loss(call(copied.patient.model, batch.inputs), batch.target).backward()
+            copied.loss(call(copied.patient.model, batch.inputs), batch.target).backward()
     except (RuntimeError, TypeError, ValueError, EvenflowError):
         return None
     return copied

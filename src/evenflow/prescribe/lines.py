@@ -98,13 +98,13 @@ def lines_of(training: Training, wanted: Wanted, *, loss: bool = True) -> tuple[
         wanted: whether an operation counts, by name, function and arguments.
         loss: whether to look into the loss function too.
     """
-    patient, plan = training.patient.copied(), training.plan
-    batch = plan.batches[0].copied()
+    copied = training.copied()
+    batch = copied.plan.batches[0].copied()
     with untouched_randomness(), torch.enable_grad(), _Listening(wanted) as listening:
         try:
-            output = call(patient.model, batch.inputs)
+            output = call(copied.patient.model, batch.inputs)
             if loss:
-                plan.loss(output, batch.target)
+                copied.loss(output, batch.target)
         except (RuntimeError, TypeError, ValueError, EvenflowError):
             pass  # as far as it came
     return tuple(listening.found)

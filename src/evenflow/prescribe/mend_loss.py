@@ -147,8 +147,8 @@ def _is_another(training: Training) -> bool:
         with untouched_randomness(), torch.no_grad():
             output = call(copied.patient.model, batch.inputs)
             own, other = (
-                training.plan.loss(output, batch.target),
-                SameShape(training.plan.loss)(output, batch.target),
+                copied.loss(output, batch.target),
+                SameShape(copied.loss)(output, batch.target),
             )
         return not torch.allclose(own, other, rtol=1e-4, equal_nan=True)
     except (RuntimeError, TypeError, ValueError, AttributeError):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from evenflow.doctor.copying import Patient, untouched_randomness
+from evenflow.doctor.copying import untouched_randomness
 from evenflow.prescribe import parts
 from evenflow.prescribe.adopt import Before, adopt
 from evenflow.prescribe.prescription import Code, Edit, Training
@@ -61,12 +61,12 @@ class Operation:
         names |= {
             "model": patient.model,
             "optimizer": patient.optimizer,
-            "loss_fn": plan.loss,
+            "loss_fn": training.loss,
             "batches": [(batch.inputs, batch.target) for batch in plan.batches],
         }
         with untouched_randomness():
             exec(compile(self.lines, "<remedy>", "exec", dont_inherit=True), names)
-        changed = adopt(before, Patient(names["model"], patient.optimizer, patient.scheduler))
+        changed = adopt(before, replace(patient, model=names["model"]))
         return replace(training, patient=changed)
 
     def code(self, edits: tuple[Edit, ...] = ()) -> Code:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from evenflow.diagnose.diagnosis import Diagnosis
 from evenflow.doctor.copying import Patient
-from evenflow.doctor.trial import Plan
+from evenflow.doctor.trial import LossFunction, Plan
 from evenflow.prescribe.step_rules import carried
 from evenflow.record.table import Table
 from evenflow.spec.remedies import remedied
@@ -48,6 +48,11 @@ class Training:
 
     patient: Patient
     plan: Plan
+
+    @property
+    def loss(self) -> LossFunction:
+        """The loss function as it is to be called of this copy: what it says of weights, it says of the copy's."""
+        return self.patient.own(self.plan.loss)
 
     def copied(self) -> Training:
         """Another copy, which shares only what nobody writes to."""

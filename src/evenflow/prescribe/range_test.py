@@ -68,6 +68,7 @@ def range_test(training: Training, between: tuple[float, float], *, steps: int =
     """
     patient = training.patient.copied()
     model, optimizer, batches = patient.model, patient.optimizer, training.plan.batches
+    loss_fn = patient.own(training.plan.loss)
     rates = [group.get("lr", 0.0) for group in optimizer.param_groups]
     lowest, highest = between
     factors: list[float] = []
@@ -82,7 +83,7 @@ def range_test(training: Training, between: tuple[float, float], *, steps: int =
                 group["lr"] = rate * factor
             batch = batches[step % len(batches)].copied()
             try:
-                loss = training.plan.loss(call(model, batch.inputs), batch.target)
+                loss = loss_fn(call(model, batch.inputs), batch.target)
                 optimizer.zero_grad()
                 loss.backward()
                 if training.plan.clip_norm is not None:

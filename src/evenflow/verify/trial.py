@@ -201,7 +201,7 @@ def _through_time(training: Training) -> tuple[Recurrence, ...]:
     """The gradient of every time step, on a copy; random numbers stay where they are."""
     with untouched_randomness():
         copied = training.copied()
-        return recurrences(copied.patient.model, copied.plan.batches[0], copied.plan.loss)
+        return recurrences(copied.patient.model, copied.plan.batches[0], copied.loss)
 
 
 def _with_recurrences(table: Table, setting: Setting, recurrent: tuple[Recurrence, ...]) -> Table:
