@@ -309,7 +309,7 @@ def test_combinations_of_two_are_tried_where_one_is_not_enough():
         return [prescription("relu and slower", lambda given: rate(0.3)(RELU.change(given)))]
 
     outcome = repaired(means=means(NOTHING, SLOWER, combine=combine))
-    ((first, others),) = asked
+    (first, others), *_ = asked  # and once more for a third
     assert {first, *others} == {NOTHING.name, SLOWER.name}
     assert outcome.chosen is not None
     assert outcome.chosen.name == "relu and slower"

@@ -9,6 +9,8 @@ from typing import Any
 
 from evenflow.diagnose.twins import CLEARLY, own_trial
 from evenflow.prescribe.prescription import View
+from evenflow.spec.setting import Setting
+from evenflow.verify.comparing import compares
 from evenflow.verify.halving import Clock
 from evenflow.verify.metric import Custom, Metric, metric_of
 from evenflow.verify.randomness import Randomness
@@ -20,6 +22,8 @@ _WITHOUT_A_PROBE = 0.5
 _TRIALS = 4.5
 """Whole trials that a search comes to: 1.5 for a first bracket, 3 for three pairs of half the steps."""
 _SHORTEST = 20
+NOTHING = 0.25
+"""Share of what can be learned below which a training is helped along though no rule has spoken."""
 _RISK = 0.10
 """Gain for which a training is changed that is only at risk: what makes a fault one."""
 
@@ -35,6 +39,8 @@ def search_for(
     """The search, with what is known of the original: from the doctor, or by a trial where it is asked for."""
     setting, training = view.setting, view.training
     kind = setting.output.loss if setting.output is not None else ""
+    if not kind and wanted in (None, "score") and compares(training):
+        kind = "mse"  # as far as a score is concerned
     metric = metric_of(training.patient, training.plan, kind, wanted)
     steps, per_step = _steps(view, clock.left)
     plan = replace(training.plan, steps=steps)
@@ -59,7 +65,15 @@ def search_for(
         room=room,
         said=said,
         extra=own.steps,
+        in_need=bool(view.diagnosis.faults) or not metric.learned(own.value) >= NOTHING,
+        lost=_is_lost(setting, steps) or bool(own.problem),
     )
+
+
+def _is_lost(setting: Setting, steps: int) -> bool:
+    """Whether the loss of the training as it is was not finite within these steps."""
+    doctors = own_trial(setting)
+    return doctors is not None and not all(map(math.isfinite, doctors.loss[:steps]))
 
 
 def doctors_trial(view: View) -> Mapping[str, Any]:
@@ -86,7 +100,9 @@ def _own_value(view: View, metric: Metric, kind: str, seconds: float) -> Trainee
     one = Trainee("original", training.copied, metric, Randomness.now(), kind, training.plan.loss)
     if doctors is not None and metric.own is None:
         losses = doctors.loss[:steps]
-        ended = len(losses) == len(doctors.loss) and (len(losses) == steps or not math.isfinite(losses[-1]))
+        lost = not math.isfinite(losses[-1])
+        ended = len(losses) == len(doctors.loss) and (len(losses) == steps or lost)
+        ended = ended and (lost or not metric.is_score or math.isfinite(doctors.score))
         if ended or (not metric.is_score and len(losses) == steps):
             one.values[0] = metric.of(training.patient, training.plan, losses, doctors.score)
             return one

@@ -73,6 +73,15 @@ class Paired:
         found = self.difference
         return found.mean >= least and (found.low > 0.0 or self._is_nowhere_worse(same))
 
+    def is_as_good(self, same: float) -> bool:
+        """Whether the candidate is not worse than the original: on the mean by less than counts as equal."""
+        return (
+            not self.problem
+            and len(self.gains) >= _AT_FIRST
+            and self.difference.mean >= -same
+            and min(self.gains) >= -_MUCH * same
+        )
+
     def _is_nowhere_worse(self, same: float) -> bool:
         return (
             len(self.gains) >= len(SEEDS)

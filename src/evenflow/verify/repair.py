@@ -23,7 +23,7 @@ from evenflow.spec.setting import Setting
 from evenflow.verify.halving import Clock
 from evenflow.verify.metric import Custom
 from evenflow.verify.outcome import Interrupted, NotKeptError, Outcome
-from evenflow.verify.outset import search_for
+from evenflow.verify.outset import NOTHING, search_for
 from evenflow.verify.room import copies
 from evenflow.verify.search import Combine, Offer, Search, narrowed
 from evenflow.verify.told import outcome_of
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 _EXAMINED = 0.4
 """Share of the time that the doctor's own trial may take."""
 
-_NOTHING = 0.25
-"""Share of what can be learned below which a training is helped along though no rule has spoken."""
 _SOME_STEPS = 50
 """Steps from which it says something that next to nothing was learned."""
 
@@ -125,7 +123,7 @@ def repair(
     asked = bool(wanted or diagnosis.faults or any(one.severity == "risk" for one in diagnosis))
     slips = () if asked else means.slips(view)
     search = search_for(view, metric, clock, room, said, asked or bool(slips))
-    if not asked and steps >= _SOME_STEPS and search.metric.learned(search.own) < _NOTHING:
+    if not asked and steps >= _SOME_STEPS and search.metric.learned(search.own) < NOTHING:
         slips = (*slips, *means.stuck(view))
     chosen, reason = None, ""
     try:

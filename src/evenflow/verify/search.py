@@ -27,6 +27,10 @@ _FIRST, _SECOND, _COMBINED = 4, 8, 6
 """Candidates of the brackets."""
 _ATTEMPTS = 2
 """Candidates that are tried on other starts: a 95 % interval lies above 0 by chance once in 40, so twice in 40."""
+_LONGER = 2
+"""Times the steps for which a lead has to last where no fault was found."""
+HEAD_START = "ahead of the training as it is, and no longer after twice the steps"
+"""What became of one whose lead does not last."""
 _FEWEST_PAIRED = 20
 _PART = 0.25
 """Of the gain that is shown by the steps that pairs begin with."""
@@ -72,8 +76,12 @@ class Search:
     hurried: bool = False
     stopped: bool = False
     untried: int = 0
+    in_need: bool = True
+    """Whether a fault was found, or next to nothing is learned: what is sound gets no change but a large one alone."""
+    lost: bool = False
+    """Whether the loss of the original was not finite in the end."""
     extra: int = 0
-    """Steps that the original was trained for its own value."""
+    """Steps that the original was trained for its own value, and of leads that had to last."""
 
     @property
     def training(self) -> Training:
@@ -104,7 +112,8 @@ class Search:
             if self.hurried or is_enough(self):
                 break
         else:
-            for count in (2, 3):  # two together, and a third where these do not come half of the way
+            # Two together, and a third where these do not come half of the way.
+            for count in (2, 3) if self.in_need else ():
                 chosen = self._to_combine()
                 if chosen is None or (count == 3 and (not chosen.parts or is_half_way(self))):
                     break
@@ -209,8 +218,12 @@ class Search:
                 said=lambda what, step: self.said(what, step, self.steps),
             )
             self.pairs.append((one, found))
-            if found.beats(self.least, self.metric.least_gain(self.own)):
-                return one
+            same = self.metric.least_gain(self.own)
+            if found.beats(self.least, same) or (self._keeps_whole(one) and found.is_as_good(same)):
+                if self.view.diagnosis.faults or self._lasts(one):
+                    return one
+                self.statuses[one] = HEAD_START
+                continue
             self.hurried = self.hurried or (found.is_open and not found.problem)
             self.statuses[one] = (
                 f"could not be tried from another start: {found.problem}"
@@ -218,6 +231,28 @@ class Search:
                 else "not better beyond chance"
             )
         return None
+
+    def _keeps_whole(self, one: Trainee) -> bool:
+        """Whether a candidate stays finite for all the steps in which the original did not.
+
+        A training that ends as NaN is lost, at whichever step another start comes to that.
+        """
+        if not self.lost:
+            return False
+        if one.training is not None:
+            one.advance(self.steps, seconds=self.clock.left)
+        return one.alive and one.steps >= self.steps and self.gain(one) >= self.least
+
+    def _lasts(self, one: Trainee) -> bool:
+        """Whether a lead is no head start: it is there after twice as many steps."""
+        own = Trainee("original", self.training.copied, self.metric, self.randomness, self.loss_kind)
+        other = self._trainee(self.prescription(one))
+        for each in (own, other):
+            each.advance(_LONGER * self.steps, seconds=self.clock.left)
+            self.extra += each.steps
+            if not each.values or each.hurried:
+                return False
+        return other.alive and other.merit - own.merit >= self.least
 
     def _paired_steps(self, one: Trainee) -> int:
         """The first steps that show a good part of the gain over what the original came to after all of its steps.

@@ -12,7 +12,7 @@ from evenflow.spec.setting import NAN
 from evenflow.verify.outcome import Outcome, Trials, Tried
 from evenflow.verify.outset import doctors_trial
 from evenflow.verify.pairs import Paired
-from evenflow.verify.search import Search
+from evenflow.verify.search import HEAD_START, Search
 from evenflow.verify.signs import measured, reading
 from evenflow.verify.trial import Trainee
 from evenflow.verify.wording import shown_difference, shown_value
@@ -178,6 +178,8 @@ def _reason(search: Search) -> str:
         name = search.prescription(search.pairs[-1][0]).name
         if found.problem:
             return f"{name} looked better and cannot be trained from another start: {found.problem}"
+        if search.statuses.get(search.pairs[-1][0]) == HEAD_START:
+            return f"nothing needs to change: no fault was found, and {name} is ahead for {search.steps} steps only"
         return (
             f"{name} looked better on the first start, but on {plural(len(found.before), 'other start')} the "
             f"difference was {shown_difference(found.difference, search.metric)}: no more than chance, or too little"
