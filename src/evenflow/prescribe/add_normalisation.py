@@ -19,6 +19,8 @@ from evenflow.wording import plural
 Kind = Literal["batch", "layer", "rms"]
 
 NORMALISING = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm")
+_ATTENDING = ("scaled_dot_product_attention", "softmax", "matmul", "__matmul__", "bmm", "einsum")
+"""What takes queries, keys and values, whose scale has a meaning."""
 _TITLES = {"batch": "BatchNorm", "layer": "LayerNorm", "rms": "RMSNorm"}
 _DOES = {
     "batch": "what every activation takes has mean 0 and variance 1 over the batch, whatever the weights",
@@ -43,6 +45,9 @@ def forms(view: View) -> Sequence[Prescription]:
     found = []
     for kind in ("batch", "layer", "rms"):
         places = _places(view, kind)
+        what = "in front of", "activation"
+        if not places:
+            places, what = _behind(view, kind), ("behind", "layer")
         operation = Operation(in_place_of(places))
         if not places or not runs(view, operation):
             continue
@@ -50,7 +55,7 @@ def forms(view: View) -> Sequence[Prescription]:
             Prescription(
                 remedy=REMEDY.name,
                 choice=kind,
-                title=f"Put {_TITLES[kind]} in front of {plural(len(places), 'activation')}",
+                title=f"Put {_TITLES[kind]} {what[0]} {plural(len(places), what[1])}",
                 why=because(finding, _DOES[kind]),
                 sign=_SIGNS.get(finding.rule if finding else "", "gradient_ratio"),
                 change=operation,
@@ -80,6 +85,24 @@ def _places(view: View, kind: Kind) -> dict[str, str]:
             new = norm(kind, shape, _channels_second(trace, source), home(model))
             if new and (alone or (single(trace, name) is not None and not _is_read(model, name))):
                 places[name] = f"nn.Sequential({new}, old)" if alone else f"nn.Sequential(old, {new})"
+    return places
+
+
+def _behind(view: View, kind: Kind) -> dict[str, str]:
+    """The same for the hidden layers, where no activation can be told: products, or functions of the user's own."""
+    model, trace = view.training.patient.model, trace_of(view)
+    places: dict[str, str] = {}
+    for run in trace.visits:
+        if not isinstance(run.module, (nn.Linear, *CONVOLUTIONS)) or not run.plain:
+            continue
+        if single(trace, run.name) is None or not trace.is_hidden(run.result) or _is_read(model, run.name):
+            continue
+        users = {one.name for one in trace.consumers(run.result)}
+        if users & {*NORMALISING, *_ATTENDING}:
+            continue
+        new = norm(kind, run.given, isinstance(run.module, CONVOLUTIONS), home(model))
+        if new:
+            places[run.name] = f"nn.Sequential(old, {new})"
     return places
 
 
@@ -126,7 +149,7 @@ def why_not(view: View) -> str:
     reason = blocked(view.training.patient.model)
     if reason:
         return reason
-    if not _places(view, "layer"):
+    if not _places(view, "layer") and not _behind(view, "layer"):
         return "in front of every activation between layers that can be found a normalisation stands already"
     return ""
 

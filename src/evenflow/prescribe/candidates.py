@@ -33,7 +33,10 @@ BEYOND = {
 """What rules name and no tool can carry out, with the reason; "" of what is no change, but a word about another one."""
 SLIPS = ("hold_learning_rate", "add_activation", "lower_weight_decay", "lower_dropout")
 """Remedies for what can be seen to be unusual in a training, whether or not any harm of it has been found."""
-STUCK = ("raise_learning_rate", "change_optimiser", "standardise_input", "add_normalisation", "reinitialise")
+STUCK = (
+    *("raise_learning_rate", "standardise_target", "change_optimiser", "standardise_input"),
+    *("add_normalisation", "reinitialise"),
+)
 """Remedies for a loss that does not fall, when nothing says why: tried after all that findings name."""
 BESIDE = ("standardise_input", "lower_learning_rate", "clip_gradients")
 """Remedies for faults that hide behind others: an output that is dead shows nothing of what comes in."""

@@ -14,14 +14,17 @@ _STEPS: tuple[str, ...] = (  # how far a step goes
     "warm_up",
     "hold_learning_rate",
     "change_optimiser",
+    "raise_epsilon",
     "clip_gradients",
     "raise_clip_norm",
 )
 _DATA: tuple[str, ...] = (  # what goes in
     "standardise_input",
+    "standardise_target",
     "check_inputs",
 )
 _MOVES: tuple[str, ...] = (  # which weights move, and by what
+    "register_modules",
     "add_to_optimiser",
     "unfreeze",
     "remove_detach",

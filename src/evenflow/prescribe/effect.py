@@ -20,6 +20,7 @@ TWINS: dict[str, tuple[str, ...]] = {
     "mend_output_layer": ("output",),
     "mend_loss": ("output",),
     "add_to_optimiser": ("unfrozen",),
+    "register_modules": ("unfrozen",),
     "unfreeze": ("unfrozen",),
     "reinitialise": ("weights",),
 }
@@ -27,7 +28,7 @@ TWINS: dict[str, tuple[str, ...]] = {
 SEEN = (
     *("check_inputs", "raise_clip_norm", "raise_precision", "remove_detach", "pass_gradient_through"),
     *("mend_loss", "lower_weight_decay", "lower_dropout", "guard_operation", "zero_gradients"),
-    *("hold_learning_rate", "add_activation"),
+    *("hold_learning_rate", "add_activation", "raise_epsilon"),
 )
 """Remedies that apply only where what they take away was seen in the training itself, and is known to do harm."""
 RATES = ("lower_learning_rate", "raise_learning_rate")

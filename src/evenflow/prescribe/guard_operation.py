@@ -14,7 +14,7 @@ from evenflow.prescribe.printing import source_of
 from evenflow.wording import listed
 
 RISKY = (
-    *("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "atanh", "exp"),
+    *("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "atanh", "logit", "erfinv", "exp"),
     *("div", "true_divide", "divide", "reciprocal", "__rdiv__", "__rtruediv__", "softmax", "log_softmax"),
     "scaled_dot_product_attention",
 )

@@ -52,6 +52,10 @@ def _factors(view: View) -> list[float]:
         best = range_test(view.training, LOWER).best
         return [best, *FACTORS] if best < 1 else list(FACTORS)
     best = lower[0].trial.factor
+    first = lower[0].trial.loss[0] if lower[0].trial.loss else math.nan
+    if not lower[0].clear and not lower[0].loss < first and not lower[0].own_loss < first:
+        tested = range_test(view.training, LOWER).best  # all ran away: no twin went far enough down
+        return [*([tested] if tested < 1 else []), best, best / 10.0, best / 100.0]
     # Beyond the best, and between it and what there is: the best of three powers of ten is within √10 of the best.
     return [best, best * math.sqrt(10.0), *(one.trial.factor for one in lower[1:]), best / 10.0]
 

@@ -21,17 +21,30 @@ class Undetached(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in ("detach", "detach_") or func == torch.Tensor.data.__get__:  # pyright: ignore[reportAttributeAccessIssue]
             return args[0]
+        if name in ("new_tensor", "tensor", "as_tensor") and isinstance(
+            args[name == "new_tensor"], torch.Tensor
+        ):
+            return args[name == "new_tensor"].clone()
         if name == "_set_grad_enabled" and not args[0]:
             return None
         return func(*args, **(kwargs or {}))
 
 
 class StraightThrough(TorchFunctionMode):
-    """While it is on, sign and rounding pass the gradient of x on, sign where |x| is 1 at most."""
+    """While it is on, sign, rounding and x > y pass the gradient of x on, sign and x > y within 1 of 0."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         found = func(*args, **(kwargs or {}))
+        if name in ("gt", "ge", "lt", "le") and isinstance(args[0], torch.Tensor) and args[0].requires_grad:
+            found._way = (args[0] - args[1]).clamp(-1.0, 1.0) * (1.0 if name[0] == "g" else -1.0)
+        if (
+            name in ("float", "to", "type", "type_as")
+            and found.is_floating_point()
+            and "_way" in vars(args[0])
+        ):
+            way = vars(args[0])["_way"]
+            return way.to(found.dtype) + (found - way).detach()
         if name not in ("sign", "sgn", "round", "floor", "ceil", "trunc") or not args[0].requires_grad:
             return found
         way = args[0].clamp(-1.0, 1.0) if name in ("sign", "sgn") else args[0]
@@ -55,10 +68,13 @@ class Guarded(TorchFunctionMode):
             return vars(first)["_logarithm"]()  # a softmax or a sigmoid knows it better
         if name in ("log", "log2", "log10", "sqrt", "rsqrt"):
             return func(first.clamp_min(0.0) + eps, *args[1:], **kwargs)
-        if name == "pow" and len(args) > 1 and isinstance(args[1], float) and 0.0 < args[1] < 1.0:
-            return func(first.clamp_min(0.0) + eps, *args[1:], **kwargs)
-        if name in ("acos", "asin", "atanh"):
-            return func(first.clamp(eps - 1.0, 1.0 - eps), *args[1:], **kwargs)
+        if name == "pow" and len(args) > 1 and isinstance(args[1], float) and args[1] % 1.0:
+            return func(first.clamp_min(0.0) + (eps if args[1] < 1.0 else 0.0), *args[1:], **kwargs)
+        if name == "pow" and len(args) > 1 and isinstance(args[1], int | float) and args[1] < 0:
+            return func(self.away(first, eps), *args[1:], **kwargs)
+        if name in ("acos", "asin", "atanh", "erfinv", "logit"):
+            near = max(eps, torch.finfo(first.dtype).eps)  # 1 less than that is 1
+            return func(first.clamp(near - (name != "logit"), 1.0 - near), *args[1:], **kwargs)
         if name == "exp":
             largest = 10.0 if first.dtype is torch.float16 else 80.0
             return func(first.clamp_max(largest), *args[1:], **kwargs)

@@ -16,7 +16,7 @@ from evenflow.prescribe.prescription import Code, Prescription, Remedy, Training
 from evenflow.prescribe.printing import source_of
 from evenflow.wording import listed
 
-STEPS = ("sign", "sgn", "round", "floor", "ceil", "trunc")
+STEPS = ("sign", "sgn", "round", "floor", "ceil", "trunc", "gt", "ge", "lt", "le")
 SHOWN = 3
 
 

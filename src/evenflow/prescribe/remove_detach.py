@@ -19,10 +19,19 @@ _PATTERNS: dict[str, tuple[str, str]] = {
     "detach": (r"\.detach\(\)", ""),
     "detach_": (r"\.detach_\(\)", ""),
     "data": (r"\.data\b(?!\s*=)", ""),
+    "new_tensor": (r"\b\w+\.new_tensor\((\w+)\)", r"\1"),
+    "tensor": (r"torch\.tensor\((\w+)\)", r"\1"),
     "_set_grad_enabled": (r"torch\.no_grad\(\)", "torch.enable_grad()"),
 }
 """What to look for in the line, and what to put there."""
-WORDS = {"detach": "detach()", "detach_": "detach_()", "data": ".data", "_set_grad_enabled": "no_grad"}
+WORDS = {
+    "detach": "detach()",
+    "detach_": "detach_()",
+    "data": ".data",
+    "_set_grad_enabled": "no_grad",
+    "new_tensor": "new_tensor()",
+    "tensor": "torch.tensor()",
+}
 SHOWN = 3
 
 
@@ -67,7 +76,8 @@ def cut_lines(training: Training) -> tuple[Line, ...]:
     def cuts(name: str, _: Any, args: tuple[Any, ...]) -> bool:
         if name == "_set_grad_enabled":
             return bool(args) and not args[0]
-        return name in _PATTERNS and isinstance(args[0], Tensor) and args[0].requires_grad
+        taken = args[name == "new_tensor"] if len(args) > (name == "new_tensor") else None
+        return name in _PATTERNS and isinstance(taken, Tensor) and taken.requires_grad
 
     return tuple(one for one in lines_of(training, cuts, loss=False) if one.file)
 

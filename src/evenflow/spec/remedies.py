@@ -40,6 +40,9 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 NEVER: Mapping[str, str] = {
     "check_inputs": "a specification's data are generated or checked when they are loaded",
     "add_to_optimiser": "every parameter of a specification is in the optimiser",
+    "register_modules": "a specification builds no module that its network does not know",
+    "raise_epsilon": "the optimisers of a specification have the usual ε, in float32",
+    "standardise_target": "the targets of a specification are classes",
     "unfreeze": "no parameter of a specification is frozen",
     "remove_detach": "nothing in a specification cuts the graph",
     "zero_gradients": "a study's own loop sets the gradients to zero",
