@@ -37,6 +37,18 @@ def short():
 
 def asks(where):
     return where
+
+
+class Stuck(torch.optim.lr_scheduler.LRScheduler):
+    def get_lr(self):
+        if self.last_epoch > 1:
+            raise RuntimeError("no rate")
+        return self.base_lrs
+
+
+def scheduled():
+    model, batches, loss_fn, optimizer = {name}()
+    return model, batches, loss_fn, optimizer, Stuck(optimizer)
 """
 
 
@@ -63,6 +75,14 @@ def test_a_script_with_a_function_that_it_looks_for(folder, capsys):
     found = json.loads(capsys.readouterr().out)
     (diagnosis,) = found["diagnoses"]
     assert (diagnosis["run"], diagnosis["steps"]) == ("doctor", 4)
+
+
+def test_a_scheduler_behind_the_optimizer_is_stepped(folder, capsys):
+    write(folder)
+    assert code_of("training_script.py:scheduled", "--steps", "4") == 2
+    assert "step 1 of the trial: the scheduler raises RuntimeError: no rate" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 @pytest.mark.parametrize("target", ["sub/training_script.py:make", "made_up_module:make"])
@@ -100,11 +120,14 @@ def test_figures_are_kept_where_a_store_is_named(folder):
         ("training_script.py:broken", "training_script.py:broken raises ValueError: no data"),
         (
             "training_script.py:short",
-            "returns 2 things; the doctor needs (model, batches, loss_fn[, optimizer])",
+            "returns 2 things; the doctor needs (model, batches, loss_fn[, optimizer[, scheduler]])",
         ),
         ("training_script.py:asks", "takes arguments, and is called without any; give each a default"),
         ("not_there.at_all:make", "there is no module not_there"),
-        ("empty.py", "has no function doctor or setup that returns (model, batches, loss_fn[, optimizer])"),
+        (
+            "empty.py",
+            "has no function doctor or setup that returns (model, batches, loss_fn[, optimizer[, scheduler]])",
+        ),
         (
             "wrong.py",
             "wrong.py raises ZeroDivisionError: division by zero (wrong.py, line 1) when it is imported",

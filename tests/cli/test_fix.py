@@ -52,6 +52,18 @@ def largest(model, batches):
     return -max(float(one.abs().max()) for one in model.parameters())
 
 
+class Stuck(torch.optim.lr_scheduler.LRScheduler):
+    def get_lr(self):
+        if self.last_epoch > 1:
+            raise RuntimeError("no rate")
+        return self.base_lrs
+
+
+def scheduled():
+    model, batches, loss_fn, optimizer = sound()
+    return model, batches, loss_fn, optimizer, Stuck(optimizer)
+
+
 def takes(where):
     return where
 
@@ -206,11 +218,15 @@ def test_a_metric_in_the_same_script(capsys):
         (["sick_training.py:only_inputs"], "or (x, None) where there is no target"),
         (["sick_training.py:full"], "the memory is full: give smaller batches"),
         (["sick_training.py", "--store", "sick_training.py"], "sick_training.py is not a store of Evenflow"),
-        (["sick_training.py:wrong"], "returns int; the doctor needs (model, batches, loss_fn[, optimizer])"),
+        (
+            ["sick_training.py:wrong"],
+            "returns int; the doctor needs (model, batches, loss_fn[, optimizer[, scheduler]])",
+        ),
         (
             ["sick_training.py:raising"],
             "step 0 of the trial: the model raises RuntimeError: mat1 and mat2 shapes",
         ),
+        (["sick_training.py:scheduled"], "step 1 of the trial: the scheduler raises RuntimeError: no rate"),
         (["sick_training.py", "--budget", "soon"], 'evenflow: --budget "soon": give a time above 0'),
         (["sick_training.py", "--metric", "f1"], 'metric="f1" of fix: give "score", "loss"'),
         (["sick_training.py", "--metric", "sick_training.py:larges"], 'did you mean "largest"?'),

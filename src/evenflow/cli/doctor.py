@@ -28,10 +28,10 @@ def doctor(
 ) -> int:
     """Try a training for a moment on a copy, and say what is wrong with it, in which layers, on what evidence.
 
-    The function takes no arguments and returns (model, batches, loss_fn) or (model, batches, loss_fn, optimizer). A
-    short training shows how signals and gradients flow; twins of it, with other learning rates and with standardised
-    inputs, show what would be better. Nothing is written unless a store or a file is named. The exit code is 0, or 1
-    with `--fail-on` where such a finding is.
+    The function takes no arguments and returns (model, batches, loss_fn), behind these the optimizer where there is
+    one, and behind that a scheduler. A short training shows how signals and gradients flow; twins of it, with other
+    learning rates and with standardised inputs, show what would be better. Nothing is written unless a store or a file
+    is named. The exit code is 0, or 1 with `--fail-on` where such a finding is.
 
     Examples:
 
@@ -74,6 +74,7 @@ def doctor(
             subject.optimizer,
             steps=steps,
             seconds=seconds,
+            scheduler=subject.scheduler,
             clip_norm=clip_norm,
             store=store,
             said=said,

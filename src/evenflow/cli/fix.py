@@ -95,6 +95,7 @@ def fix(
                 metric=function_of(metric) if metric is not None and ":" in metric else metric,
                 keep_activation=keep_activation,
                 only=only,
+                scheduler=subject.scheduler,
                 clip_norm=clip_norm,
                 store=store,
                 function=subject.function,

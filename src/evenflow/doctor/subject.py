@@ -27,6 +27,7 @@ def doctor():
     return model, batches, loss_fn, optimizer
 """
 """What is to be added to a script that has no such function."""
+_RETURNED = "(model, batches, loss_fn[, optimizer[, scheduler]])"
 
 
 class NoFunctionError(SpecError):
@@ -39,7 +40,7 @@ class Subject:
 
     Args:
         name: of the function, for people.
-        model, data, loss_fn, optimizer: as `ef.doctor` takes them.
+        model, data, loss_fn, optimizer, scheduler: as `ef.doctor` takes them.
         file, line: of the function, relative to the working folder; "" and 0 where it lies elsewhere.
         function: itself.
     """
@@ -49,6 +50,7 @@ class Subject:
     data: Any
     loss_fn: Any
     optimizer: Any = None
+    scheduler: Any = None
     file: str = ""
     line: int = 0
     function: Callable[[], Any] | None = None
@@ -154,7 +156,7 @@ def _function(module: ModuleType, path: str, name: str) -> tuple[str, Callable[[
     chosen = [name] if name else [one for one in NAMES if callable(getattr(module, one, None))]
     if not chosen:
         raise NoFunctionError(
-            f"{path} has no function doctor or setup that returns (model, batches, loss_fn[, optimizer]); add one, or "
+            f"{path} has no function doctor or setup that returns {_RETURNED}; add one, or "
             f"name another, such as {path}:make"
         )
     found = getattr(module, chosen[0], None)
@@ -182,9 +184,9 @@ def _called(name: str, call: Callable[[], Any]) -> Any:
 
 
 def _subject(name: str, found: Any) -> Subject:
-    if not isinstance(found, list | tuple) or len(found) not in (3, 4):
+    if not isinstance(found, list | tuple) or len(found) not in (3, 4, 5):
         shown = f"{len(found)} things" if isinstance(found, list | tuple) else type(found).__name__
-        raise SpecError(f"{name} returns {shown}; the doctor needs (model, batches, loss_fn[, optimizer])")
+        raise SpecError(f"{name} returns {shown}; the doctor needs {_RETURNED}")
     return Subject(name, *found)
 
 
