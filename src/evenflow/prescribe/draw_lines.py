@@ -49,7 +49,7 @@ def draw_lines(
     owners = None if rest else {one.layer for one in found}
     lines = ["torch.manual_seed(0)"]
     if plain and orthogonal:
-        exact = all(model.get_parameter(name).dtype in _EXACT for name in plain)
+        exact = all(_takes_orthogonal(model.get_parameter(name)) for name in plain)
         lines += _table(plain, "factors of the weights")
         lines += ["for name, size in spread.items():"]
         lines += ["    nn.init.orthogonal_(model.get_parameter(name), size)"] if exact else _copied("size")
@@ -59,6 +59,11 @@ def draw_lines(
         lines += ["    nn.init.normal_(model.get_parameter(name), 0.0, size)"]
     lines += _states(states, model)
     return "\n".join([*lines, *rest_lines(model, owners, bias)]) + "\n"
+
+
+def _takes_orthogonal(weight: nn.Parameter) -> bool:
+    """Whether `nn.init.orthogonal_` can fill it: one with its channels last cannot be seen as a matrix."""
+    return weight.dtype in _EXACT and weight.is_contiguous()
 
 
 def rest_lines(model: nn.Module, owners: set[str] | None, bias: float = 0.0) -> list[str]:
@@ -107,7 +112,7 @@ def _states(names: Sequence[str], model: nn.Module) -> list[str]:
     """What takes a state to the next step, one square block for each gate."""
     if not names:
         return []
-    if any(model.get_parameter(name).dtype not in _EXACT for name in names):
+    if not all(_takes_orthogonal(model.get_parameter(name)) for name in names):
         gates = ["        gate.copy_(nn.init.orthogonal_(torch.empty(gate.shape)))"]
     else:
         gates = ["        nn.init.orthogonal_(gate)"]
