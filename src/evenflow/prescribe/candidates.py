@@ -33,6 +33,10 @@ BEYOND = {
 """What rules name and no tool can carry out, with the reason; "" of what is no change, but a word about another one."""
 SLIPS = ("hold_learning_rate", "add_activation", "lower_weight_decay", "lower_dropout")
 """Remedies for what can be seen to be unusual in a training, whether or not any harm of it has been found."""
+GROWN = 1.5
+"""Decades by which signals grow from the first layers to the last, from which on that is unusual by itself."""
+GROWTH = ("scale_residual_branches", "reinitialise", "add_normalisation", "lower_learning_rate")
+"""Remedies for that, whether or not any harm of it has been found."""
 STUCK = (
     *("raise_learning_rate", "standardise_target", "change_optimiser", "standardise_input"),
     *("add_normalisation", "reinitialise"),
@@ -88,13 +92,19 @@ def named(view: View, names: Sequence[str]) -> tuple[Prescription, ...]:
 
 
 def slips(view: View) -> tuple[Prescription, ...]:
-    """What could be a slip, whether or not a finding asks for it."""
-    return named(view, SLIPS)
+    """What could be a slip, whether or not a finding asks for it, and what answers signals that grow on their way."""
+    grows = flow_of(view.training.copied()).activations >= GROWN
+    return (*named(view, SLIPS), *(_two_of_each(view, GROWTH) if grows else ()))
 
 
 def stuck(view: View) -> tuple[Prescription, ...]:
-    """What is tried where next to nothing was learned and nothing found: two forms of each, the first ones first."""
-    forms = [_forms(view, name)[:2] for name in STUCK]
+    """What is tried where next to nothing was learned and nothing found."""
+    return _two_of_each(view, STUCK)
+
+
+def _two_of_each(view: View, names: Sequence[str]) -> tuple[Prescription, ...]:
+    """Two forms of each, the first ones first."""
+    forms = [_forms(view, name)[:2] for name in names]
     return tuple(some[place] for place in range(2) for some in forms if len(some) > place)
 
 
