@@ -150,3 +150,16 @@ def test_what_learns_nothing_for_no_known_reason_is_tried_with_the_usual():
     names = [one.remedy for one in stuck(view_of(mlp()))]
     assert names[:2] == ["raise_learning_rate", "change_optimiser"]
     assert {"add_normalisation", "reinitialise"} <= set(names)
+
+
+@pytest.mark.parametrize(("times", "offered"), [(1.0, False), (2.5, True)])
+def test_signals_that_grow_on_their_way_are_looked_into_whatever_the_rules_say(times, offered):
+    layers: list[nn.Module] = []
+    for number in range(8):
+        one = nn.Linear(8 if number == 0 else 32, 32)
+        nn.init.kaiming_normal_(one.weight, nonlinearity="relu")
+        with torch.no_grad():
+            one.weight *= times  # 2.5 each: a factor of 150 between the middles of the outer thirds
+        layers += [one, nn.ReLU()]
+    found = slips(view_of(nn.Sequential(*layers, nn.Linear(32, 3))))
+    assert {one.remedy for one in found} >= {"reinitialise", "add_normalisation"} if offered else not found

@@ -109,3 +109,10 @@ def test_what_begins_no_better_is_trained_on():
     assert found.steps == 40  # after 10 and 20 there is no difference yet
     assert found.beats(0.02)
     assert found.difference.mean < relu.difference.mean
+
+
+def test_what_is_as_good_is_worse_by_no_more_than_counts_as_equal():
+    assert uneven([0.0, 0.01, -0.02]).is_as_good(0.02)
+    assert not uneven([0.0, -0.04, -0.05]).is_as_good(0.02)
+    assert not uneven([0.2, 0.2, -0.15]).is_as_good(0.02)
+    assert not uneven([0.1, 0.1]).is_as_good(0.02)
