@@ -115,7 +115,7 @@ def ours(case: Case, true: dict[str, object], budget: float) -> Repair:
         changed = Training(
             patient.model,
             [(batch.inputs, batch.target) for batch in plan.batches],
-            plan.loss,
+            found.training.loss,
             patient.optimizer,
             training.score,
             patient.scheduler,
