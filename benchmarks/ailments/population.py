@@ -1,7 +1,8 @@
 """The cases: sound recipes drawn from factors, and each mechanism on recipes that suit it.
 
-There are two draws. On the first, the calibration half, rules were made and thresholds chosen. The second, the half
-that is held back, was drawn after that, and tells how good they are.
+There are three draws. On the first, the calibration half, rules were made and thresholds chosen. The second, the half
+that is held back, was drawn after that, and tells how good they are. The third is drawn as the second was, with seeds
+of its own, and was made after rules had been mended by what the second told of them in total.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ MECHANISMS: dict[str, Mechanism] = {
 UNSEEN = frozenset(one.name for one in (*unseen_faults.MECHANISMS, *unseen_sound.MECHANISMS))
 """Mechanisms of the held-back half alone."""
 
-SEEDS = {"calibration": 1000, "held back": 50_000}
-BEHIND = 200
-"""Plans of the second draw are numbered from here, so that no case has the name, and with it the seed, of another."""
+SEEDS = {"calibration": 1000, "held back": 50_000, "drawn afresh": 90_000}
+BEHIND = {"held back": 200, "drawn afresh": 400}
+"""Plans of a later draw are numbered from here, so that no case has the name, and with it the seed, of another."""
 
 
 def _calibration() -> Iterator[Case]:
@@ -57,9 +58,9 @@ def _calibration() -> Iterator[Case]:
             yield Case(_name(plan, index, count, recipe), recipe, mechanism, dose)
 
 
-def _held_back(known: frozenset[Recipe]) -> Iterator[Case]:
+def _later(drawn: str, known: frozenset[Recipe]) -> Iterator[Case]:
     for index, plan in enumerate(held_back.plans()):
-        draw = random.Random(SEEDS["held back"] + index)
+        draw = random.Random(SEEDS[drawn] + index)
         mechanism = MECHANISMS[plan.mechanism] if plan.mechanism else None
         doses = held_back.DOSES.get(plan.mechanism, mechanism.doses if mechanism else (1.0,))
         for count in range(plan.count):
@@ -67,8 +68,8 @@ def _held_back(known: frozenset[Recipe]) -> Iterator[Case]:
             recipe = held_back.varied(base(draw), draw)
             while recipe in known:
                 recipe = held_back.varied(base(draw), draw)
-            name = _name(plan, BEHIND + index, count, recipe)
-            yield Case(name, recipe, mechanism, doses[count % len(doses)], "held back")
+            name = _name(plan, BEHIND[drawn] + index, count, recipe)
+            yield Case(name, recipe, mechanism, doses[count % len(doses)], drawn)
 
 
 def _name(plan: Plan, index: int, count: int, recipe: Recipe) -> str:
@@ -78,10 +79,12 @@ def _name(plan: Plan, index: int, count: int, recipe: Recipe) -> str:
 @lru_cache
 def population() -> tuple[Case, ...]:
     """All cases, the same every time."""
-    first = tuple(_calibration())
-    return (*first, *_held_back(frozenset(one.recipe for one in first)))
+    cases = tuple(_calibration())
+    for drawn in BEHIND:
+        cases = (*cases, *_later(drawn, frozenset(one.recipe for one in cases)))
+    return cases
 
 
 def half(case: Case) -> str:
-    """ "calibration" or "held back": which draw the case is of."""
+    """ "calibration", "held back" or "drawn afresh": which draw the case is of."""
     return case.drawn

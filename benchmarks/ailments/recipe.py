@@ -119,7 +119,7 @@ class Case:
         recipe: the sound training.
         mechanism: what is done to it; None for nothing.
         dose: of the mechanism.
-        drawn: "calibration" or "held back".
+        drawn: "calibration", "held back" or "drawn afresh".
     """
 
     name: str
