@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -139,3 +140,37 @@ def test_twins_that_take_too_long_are_left_out_with_the_reason(batch, monkeypatc
     trial = facts["trial"]
     assert isinstance(trial, dict)
     assert any("learning rate × 0.1" in one and "0 s are left" in one for one in trial["skipped"])
+
+
+def test_outliers_are_cut_off_and_the_rest_is_standardised_by_its_middle_half():
+    draw = torch.Generator().manual_seed(0)
+    inputs = 3 + 2 * torch.randn(401, 2, generator=draw)
+    inputs[5, 0] = 9999.0
+    found = standardised([Batch(inputs, None)], cut=True)[0].inputs
+    low, middle, high = np.quantile(inputs.numpy(), [0.25, 0.5, 0.75], axis=0)
+    wanted = np.clip((inputs.numpy() - middle) / ((high - low) / 1.349), -5, 5)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_twin_without_outliers_is_raised_where_there_are_some():
+    inputs = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(64) % 3
+    far = inputs.clone()
+    far[3, 1] = 5000.0
+    for one, there in ((far, True), (3 * inputs, False)):
+        assert (("outliers", 1) in twins_of(make(), (one, targets), F.cross_entropy)) is there
+
+
+def test_a_slow_group_gets_the_rate_of_the_fastest_one_under_a_schedule_too(batch):
+    def trained(rate: float):
+        model = make()
+        groups = [
+            {"params": [*model[0].parameters()], "lr": rate},
+            {"params": [*model[2].parameters()], "lr": 0.5},
+        ]
+        optimizer = torch.optim.SGD(groups)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 5, 0.5)
+        return twins_of(model, batch, F.cross_entropy, optimizer, scheduler=schedule)
+
+    assert trained(1e-6)[("unfrozen", 1)].loss == trained(0.5)[("nothing", 1)].loss
+    assert ("unfrozen", 1) not in trained(0.05)

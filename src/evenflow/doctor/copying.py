@@ -195,6 +195,9 @@ def _hook_alike(model: nn.Module, memory: dict[int, Any]) -> None:
         for hook in (parameter._backward_hooks or {}).values():
             if not str(getattr(hook, "__module__", "")).startswith("evenflow."):
                 copied.register_hook(hook)
+        for hook in (parameter._post_accumulate_grad_hooks or {}).values():
+            if not str(getattr(hook, "__module__", "")).startswith("evenflow."):
+                copied.register_post_accumulate_grad_hook(hook)
 
 
 def _copied_optimizer(optimizer: Optimizer, memory: dict[int, Any]) -> Optimizer:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from evenflow.doctor.batches import Batch, take_batches
 from evenflow.doctor.bystander import Bystander
 from evenflow.doctor.copying import Patient, admit, is_lazy, untouched_randomness
+from evenflow.doctor.first_pass import with_first_pass
 from evenflow.doctor.mended_end import mended_end
 from evenflow.doctor.recurrence import has_recurrence, recurrences
 from evenflow.doctor.redrawn import drawn_anew
@@ -103,6 +104,7 @@ def examine(
         assumed=optimizer is None,
         recurrences=through_time,
     )
+    setting = with_first_pass(setting, patient, batches[0])
     twins = raise_twins(
         patient,
         plan,

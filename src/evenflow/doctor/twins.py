@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
@@ -26,6 +27,10 @@ from evenflow.spec.setting import Change, Input, Trial
 FACTORS = (0.1, 10.0)
 """Of the learning rate that is tried; beyond the better one, where it is better, the next power of ten."""
 _FURTHEST = 2  # powers of ten from the trial's own rate; one more where it has diverged
+SLOW = 0.01
+"""Learning rate of a group over that of the fastest; what was trained before often takes a tenth."""
+FAR_OUT = 30.0
+"""Deviations, by a feature's middle half, from which on an entry is far out."""
 # What counts as standardised: |mean|, std, feature to feature, the size of the mean over that of the spread.
 _CENTRED, _NARROW, _WIDE, _UNEVEN, _OFF = 0.3, 0.5, 2.0, 3.0, 1.0
 _WORTH_A_TWIN = (
@@ -121,7 +126,10 @@ def raise_twins(
         tensor.is_floating_point() for _, tensor in input_tensors(plan.batches[0].inputs)
     ):
         twin("standardised inputs", "inputs", replace(plan, batches=standardised(plan.batches)))
-    if _frozen(patient):
+        if any(one.outlying > FAR_OUT for one in inputs):
+            cut = standardised(plan.batches, cut=True)
+            twin("inputs without outliers", "outliers", replace(plan, batches=cut))
+    if _frozen(patient) or _slow(patient):
         twin("nothing frozen", "unfrozen", plan, changed=_unfrozen)
     if drawn is not None and not course.near_the_best:
         twin("weights drawn anew", "weights", plan, changed=drawn)
@@ -180,8 +188,39 @@ def _frozen(patient: Patient) -> list[nn.Parameter]:
     ]
 
 
+def _slow(patient: Patient) -> list[dict[str, Any]]:
+    """Parameter groups with a learning rate so far below that of another group that they as good as stand still."""
+    groups = patient.optimizer.param_groups
+    fastest = max(map(_rate, groups), default=math.nan)
+    return [group for group in groups if 0.0 <= _rate(group) <= SLOW * fastest]
+
+
+def _rate(group: Mapping[str, Any]) -> float:
+    """Before any schedule."""
+    return float(group.get("initial_lr", group.get("lr", math.nan)))
+
+
+def _at_one_rate(patient: Patient) -> None:
+    """Give the slow groups the rate of the fastest, by the schedule too where there is one."""
+    slow = [id(group) for group in _slow(patient)]
+    groups = patient.optimizer.param_groups
+    fastest = max(groups, key=_rate)
+    base = getattr(patient.scheduler, "base_lrs", None)
+    for place, group in enumerate(groups):
+        if id(group) not in slow:
+            continue
+        group["lr"] = fastest["lr"]
+        if "initial_lr" in group:
+            group["initial_lr"] = _rate(fastest)
+        if isinstance(base, list) and len(base) == len(groups):
+            base[place] = _rate(fastest)
+
+
 def _unfrozen(patient: Patient) -> Patient:
-    """A copy with all its parameters in training, those that stood still by the options of the first group."""
+    """A copy with all its parameters in training: what stood still by the options of the first group, what was slow at
+    the rate of the fastest.
+    """
+    _at_one_rate(patient)
     optimised = stepped_by(patient.optimizer)
     frozen = _frozen(patient)
     for one in frozen:

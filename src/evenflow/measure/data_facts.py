@@ -11,6 +11,9 @@ from torch import Tensor
 from evenflow.spec.setting import Input, Target
 
 _MOST_CLASSES = 100_000  # whole numbers above are no classes
+NORMAL_QUARTILES = 1.349
+"""Distance of the quartiles of a normal distribution, in its standard deviations."""
+_FEW_ROWS, _MOST_ENTRIES = 4096, 4_000_000  # that quartiles are taken of
 _SUM = 1e-3  # what a row of probabilities may be off by
 
 
@@ -72,7 +75,20 @@ def input_facts(name: str, batches: Sequence[Tensor]) -> Input:
         feature_mean=shift,
         feature_spread=wide,
         offset=offset,
+        outlying=_outlying(features),
     )
+
+
+def _outlying(features: Tensor) -> float:
+    """The largest |x − median| / (quartile distance / 1.349) of a feature; NaN where all quartile distances are 0."""
+    rows = min(_FEW_ROWS, max(_MOST_ENTRIES // features.shape[1], 16))
+    few = features[:: max(len(features) // rows, 1)]
+    low, middle, high = few.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=few.dtype), dim=0)
+    spread = (high - low) / NORMAL_QUARTILES
+    known = spread > 0
+    if not bool(known.any()):
+        return float("nan")
+    return float(((features - middle).abs().amax(0)[known] / spread[known]).max())
 
 
 def feature_dimension(tensor: Tensor) -> int:

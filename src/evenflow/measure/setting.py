@@ -25,9 +25,9 @@ from evenflow.measure.output_end import (
     way_to_loss,
 )
 from evenflow.measure.setting_layers import catalogue_name, read_layers
-from evenflow.measure.sites import is_weight_layer, parameter_kind, registered_depths, stepped_by
+from evenflow.measure.sites import is_weight_layer, parameter_kind, rates_of, registered_depths
 from evenflow.measure.unregistered import unregistered_parameters
-from evenflow.spec.setting import Input, Optimiser, Output, Parameter, Setting
+from evenflow.spec.setting import NAN, Input, Optimiser, Output, Parameter, Setting
 
 _WHOLE_BATCH = ("BatchNorm", "InstanceNorm")  # these take a bias in front of them away wholly
 
@@ -103,17 +103,20 @@ def read_optimisers(optimisers: Iterable[Optimizer]) -> tuple[Optimiser, ...]:
 
 def with_optimisers(setting: Setting, model: nn.Module, optimisers: Sequence[Optimizer]) -> Setting:
     """A setting as it is with these optimisers alone: what they are, and which parameters they have."""
-    stepped = stepped_by(*optimisers)
+    rates = rates_of(*optimisers)
     known = (*model.named_parameters(), *unregistered_parameters(model))
-    names = {name for name, one in known if id(one) in stepped}
-    parameters = tuple(replace(one, optimised=one.name in names) for one in setting.parameters)
+    own = {name: rates[id(one)] for name, one in known if id(one) in rates}
+    parameters = tuple(
+        replace(one, optimised=one.name in own, learning_rate=own.get(one.name, NAN))
+        for one in setting.parameters
+    )
     return replace(setting, parameters=parameters, optimisers=read_optimisers(optimisers))
 
 
 def _parameters(
     model: nn.Module, optimisers: list[Optimizer], graph: Graph, behinds: Mapping[str, Behind]
 ) -> tuple[Parameter, ...]:
-    stepped = stepped_by(*optimisers)
+    rates = rates_of(*optimisers)
     seen: set[int] = set()
     found = []
     for path, module in model.named_modules():
@@ -134,10 +137,11 @@ def _parameters(
                     size=parameter.numel(),
                     dtype=str(parameter.dtype).removeprefix("torch."),
                     requires_grad=parameter.requires_grad,
-                    optimised=id(parameter) in stepped or not optimisers,
+                    optimised=id(parameter) in rates or not optimisers,
                     normalised=normalised,
                     sparse=isinstance(module, nn.Embedding | nn.EmbeddingBag),
                     reached=graph.reaches(parameter) or graph.empty,
+                    learning_rate=rates.get(id(parameter), NAN),
                 )
             )
     found += [
@@ -147,8 +151,9 @@ def _parameters(
             kind="weight" if parameter.ndim > 1 else "bias",
             size=parameter.numel(),
             dtype=str(parameter.dtype).removeprefix("torch."),
-            optimised=id(parameter) in stepped,
+            optimised=id(parameter) in rates,
             registered=False,
+            learning_rate=rates.get(id(parameter), NAN),
         )
         for name, parameter in unregistered_parameters(model)
         if graph.reaches(parameter)
@@ -171,9 +176,10 @@ def read_output(
         nodes, inside = [], 0
     layer, units = _last_layer(model, graph, nodes[:1])
     following = nodes[1:]
-    inside = max(inside - 1, 0)
+    known, inside = inside > 0, max(inside - 1, 0)
     kind, own = loss_kind(following, inside) if loss is not None else ("", len(following))
     activation = output_activation(following, inside or len(following), own)
+    of_model = output_activation(following[:inside], inside, own) if known else activation
     return Output(
         layer=layer,
         units=units,
@@ -181,6 +187,7 @@ def read_output(
         loss=kind,
         operations=tuple(activation_of(node) or operation(node) for node in following),
         compared=() if loss is None else compared_shape(following[inside:]),
+        in_loss=activation != of_model,
         over_samples=bool(floating) and softmax_over(following, floating[0].shape),
         **_output_figures(floating),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
@@ -30,7 +31,22 @@ def stepped_by(*optimisers: Optimizer) -> set[int]:
     >>> stepped_by(torch.optim.SGD([linear.bias], lr=0.1)) == {id(linear.bias)}
     True
     """
-    return {id(one) for each in optimisers for group in each.param_groups for one in group["params"]}
+    return set(rates_of(*optimisers))
+
+
+def rates_of(*optimisers: Optimizer) -> dict[int, float]:
+    """The learning rates, before any schedule, by the identities of the parameters that optimisers have.
+
+    >>> linear = nn.Linear(2, 2)
+    >>> rates_of(torch.optim.SGD([linear.bias], lr=0.1)) == {id(linear.bias): 0.1}
+    True
+    """
+    return {
+        id(one): float(group.get("initial_lr", group.get("lr", math.nan)))
+        for each in optimisers
+        for group in each.param_groups
+        for one in group["params"]
+    }
 
 
 def wrappings(model: nn.Module) -> Iterator[nn.Module]:

@@ -31,6 +31,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         expected_std: what Glorot, He or LeCun initialisation gives for its fans and its activation.
         distinct_inputs: share of its inputs whose outgoing weights are like no other input's, 0 to 1.
         used: whether the forward pass calls it, or takes its weights.
+        evaluated: whether the forward pass in evaluation calls it, though that in training does not.
+        output_rms: root mean square of what it puts out in the first forward pass, the largest of its calls; infinite
+            where that is not finite, NaN where it was not measured.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     expected_std: float = NAN
     distinct_inputs: float = NAN
     used: bool = True
+    evaluated: bool = False
+    output_rms: float = NAN
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +72,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         sparse: whether its gradient touches some rows only, as an embedding's.
         reached: whether the loss was computed from it, as far as autograd knows; not where it is detached or unused.
         registered: whether the model knows it; not where its module is held in a plain list or mapping.
+        learning_rate: of the group that an optimiser has it in, before any schedule; NaN if not known.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     sparse: bool = False
     reached: bool = True
     registered: bool = True
+    learning_rate: float = NAN
 
 
 class Optimiser(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +111,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
         feature_spread: standard deviation of the widest feature over that of the median feature that varies.
         offset: ‖μ‖ / ‖σ‖ of the vectors of all features' means and standard deviations: how far the whole cloud lies
             off 0, in which a feature that hardly varies counts by its size.
+        outlying: how far the farthest entry of a feature is from its median, in units of the deviation that its middle
+            half would have if it were normal; NaN where that half is one value.
     """
 
     name: str
@@ -116,6 +125,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     feature_mean: float = NAN
     feature_spread: float = NAN
     offset: float = NAN
+    outlying: float = NAN
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +159,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         shape: of one batch of outputs.
         compared: the shape in which the loss takes their difference from the targets, such as (n, n) where every output
             is compared with every target; () where it takes none, or that is not known.
+        in_loss: whether the activation is applied by the loss function rather than the model.
         over_samples: whether a softmax between the last layer and the loss runs over the samples of a batch.
     """
 
@@ -164,16 +175,18 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     std: float = NAN
     compared: tuple[int, ...] = ()
     over_samples: bool = False
+    in_loss: bool = False
 
 
-Change = Literal["nothing", "learning_rate", "inputs", "unfrozen", "output", "weights", "signals"]
+Change = Literal["nothing", "learning_rate", "inputs", "outliers", "unfrozen", "output", "weights", "signals"]
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """A twin of the training, from the same start on the same batches, with one thing changed.
 
     Args:
-        change: what is changed: "learning_rate", "inputs" (standardised), "unfrozen" (all parameters trained),
+        change: what is changed: "learning_rate", "inputs" (standardised), "outliers" (inputs standardised by
+            their middle half, and what lies far out cut off), "unfrozen" (all parameters trained at a usual rate),
             "output" (the last layer's numbers as the loss takes them), "weights" (drawn anew, as theory asks),
             "signals" (each layer scaled to outputs of unit size), or "nothing" for the training as it is.
         factor: of the learning rate; 1 otherwise.
