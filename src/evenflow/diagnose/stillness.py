@@ -18,10 +18,13 @@ Cause = Literal[
     "not registered",
     "not in the optimiser",
     "cut off",
+    "only evaluated",
     "learning rate 0",
+    "set back",
     "never stepped",
     "rounding",
     "frozen but in the optimiser",
+    "slow group",
     "zero gradient",
     "unused",
     "frozen on purpose",
@@ -40,6 +43,8 @@ FAR_ENOUGH = 0.05
 _FEWEST = 10  # updates from which on what is lost can be told
 _NOTHING_OF_32_BITS = 2.0**-24  # relative change that a float32 does not hold
 _BEYOND_32_BITS = 1e15  # a gradient whose square, which Adam keeps, is near what a float32 holds
+SLOW = 0.01
+"""Learning rate of a weight over that of the fastest group, up to which it is as good as none."""
 _FIRST = 5  # steps in which Adam and its kin still mean about η for every entry
 
 
@@ -78,14 +83,21 @@ def _found(
     setting: Setting, parameters: list[Parameter], figures: Mapping[str, Mapping[str, Vector]], steps: int
 ) -> Iterator[Still]:
     used = {layer.name: layer.used for layer in setting.layers}
+    evaluated = {layer.name for layer in setting.layers if layer.evaluated}
     for one in parameters:
         update, gradient, size = (
             figures[name].get(one.name, _NOTHING) for name in ("update_norm", "grad_norm", "weight_norm")
         )
         if one.optimised and _is_lost(one, setting, update, gradient, size, steps):
             yield Still(one, "rounding")
+        elif one.optimised and _is_set_back(one, update, size):
+            yield Still(one, "set back")
+        elif 0.0 < one.learning_rate <= SLOW * _rate(setting) and not is_still(gradient):
+            yield Still(one, "slow group")
         elif is_still(update):
             cause = _cause(one, setting, used.get(one.layer, True), gradient, size)
+            if cause == "unused" and one.layer in evaluated:
+                cause = "only evaluated"
             if cause is not None:
                 yield Still(one, cause)
 
@@ -112,6 +124,13 @@ def is_still(update: Vector) -> bool:
     if not len(update):
         return True
     return not np.any(update[-max(len(update) // 4, 1) :]) and float(np.mean(update == 0.0)) >= MOSTLY
+
+
+def _is_set_back(one: Parameter, update: Vector, size: Vector) -> bool:
+    """Whether every step begins at the same weights, to the last bit, though the steps before had changed them."""
+    if one.size < 2 or len(size) < _FEWEST or not float(np.mean(update > 0.0)) >= MOSTLY:
+        return False
+    return bool(np.all(size == size[0])) and float(np.median(update)) > _NOTHING_OF_32_BITS * float(size[0])
 
 
 def _cause(one: Parameter, setting: Setting, used: bool, gradient: Vector, size: Vector) -> Cause | None:

@@ -17,6 +17,8 @@ from evenflow.diagnose.finding import SEVERITIES, Finding, Verdict
 from evenflow.diagnose.rule import Rule
 from evenflow.wording import capitalised
 
+NOTHING = 0.1
+"""Share of what can be learned below which nothing was, to speak of."""
 SLACK = 0.1
 """Share of the recorded steps by which a consequence may be noticed before its root: rules look at windows of steps, of
 different lengths."""
@@ -147,17 +149,31 @@ def _finding(each: Found, causes: Mapping[str, str]) -> Finding:
 
 
 def _no_fault_of_its_own(finding: Finding, made: Mapping[str, Finding]) -> Finding:
-    """A learning rate that does not suit weights badly drawn, or layers that multiply what passes, is a risk.
+    """What a finding comes to beside the others.
+
+    A learning rate that does not suit weights badly drawn, or layers that multiply what passes, is a risk.
 
     With good ones it may be just right; so may one that is too low for what another fault lets through. What a rate
     follows from was there before the first step; see `_is_before`.
     """
     root = made.get(finding.root)
+    if _stands_alone(finding, made):
+        return replace(finding, severity="fault")
     if root is None or not root.severity == "fault" == finding.severity:
         return finding
     if finding.rule == "lr_too_low" or (finding.rule in MOVING and finding.root in DRAWN | GROWING):
         return replace(finding, severity="risk")
     return finding
+
+
+def _stands_alone(finding: Finding, made: Mapping[str, Finding]) -> bool:
+    """Whether weights have no gradient in a training that has learned nothing, and no fault is there to say why."""
+    if finding.rule != "frozen_layers" or finding.severity != "risk" or finding.root:
+        return False
+    learned = finding.evidence.get("share_learned")
+    nothing = isinstance(learned, float) and learned < NOTHING
+    faults = [one for one in made.values() if one.severity == "fault"]
+    return finding.evidence.get("cause") == "zero gradient" and nothing and not faults
 
 
 def _sentence(verdict: Verdict, *, alone: bool) -> str:

@@ -19,6 +19,7 @@ from examined_trainings import (
 from msgspec import structs
 from torch import nn
 
+from evenflow.diagnose.engine import diagnose
 from evenflow.diagnose.finding import MissingError
 from evenflow.diagnose.rules.frozen_layers import judge
 from evenflow.spec.setting import Change, Trial
@@ -301,3 +302,119 @@ def test_a_slip_counts_where_nothing_was_learned_and_nothing_else_helps():
     judged = judge(with_setting(case, structs.replace(case.setting, twins=(learned, *others))))
     assert judged is not None
     assert judged.severity == "risk"
+
+
+class Memory(nn.Module):
+    """A narrow first layer that has to learn, for a head cannot make up for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.head = nn.Linear(64, 3), nn.Linear(3, 24), nn.Linear(24, 10)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.second(torch.tanh(self.first(x)))))
+
+
+def groups(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    first, *others = model.children()
+    slow = {"params": [*first.parameters()], "lr": rate}
+    return torch.optim.Adam([slow, {"params": [one for each in others for one in each.parameters()]}], 2e-2)
+
+
+def test_a_group_whose_rate_is_next_to_nothing_is_found_by_the_twin_at_one_rate():
+    case = examined(Memory(), digits(), lambda model: groups(model, 1e-7), steps=200)
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert verdict.sites == ("first.weight",)
+    assert verdict.evidence["cause"] == "slow group"
+    assert "hardly anything moves first.weight" in verdict.message
+    assert judge(without_twins(case)) is None  # nothing says that it costs anything
+
+
+def test_a_group_at_a_tenth_of_the_rate_is_left_alone():
+    assert judge(examined(Memory(), digits(), lambda model: groups(model, 2e-3))) is None
+
+
+class PutBack(Memory):
+    """Two layers that are as they were drawn again before every forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = [one.detach().clone() for one in (self.first.weight, self.second.weight)]
+
+    def forward(self, x):
+        with torch.no_grad():
+            for one, kept in zip((self.first.weight, self.second.weight), self.kept, strict=True):
+                one.copy_(kept)
+        return super().forward(x)
+
+
+def test_weights_that_something_puts_back_after_every_step():
+    verdict = judge(examined(PutBack(), digits(), adam(1e-2), twins=False))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert verdict.sites == ("first.weight", "second.weight")
+    assert verdict.evidence["cause"] == "set back"
+
+
+class EvaluatedOnly(nn.Module):
+    """A layer that a slip leaves out of the forward pass in training."""
+
+    def __init__(self, *, slip: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.slip, self.first, self.extra, self.head = (
+            slip,
+            nn.Linear(64, 32),
+            nn.Linear(32, 32),
+            nn.Linear(32, 10),
+        )
+
+    def forward(self, x):
+        hidden = torch.relu(self.first(x))
+        if not self.training:
+            extra = torch.tanh(self.extra(hidden))
+            hidden = 4 * extra if self.slip else hidden + 0 * extra
+        return self.head(hidden)
+
+
+def test_a_layer_that_evaluation_alone_uses_is_a_fault_where_the_answers_suffer():
+    verdict = judge(examined(EvaluatedOnly(slip=True), digits(), adam(1e-2), twins=False))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert verdict.sites == ("extra.weight",)
+    harmless = judge(examined(EvaluatedOnly(slip=False), digits(), adam(1e-2), twins=False))
+    assert harmless is not None
+    assert harmless.severity == "information"
+    assert harmless.evidence["cause"] == "only evaluated"
+
+
+def test_gradients_that_a_hook_throws_away_once_they_are_there():
+    model = Memory()
+    for one in (model.first.weight, model.second.weight):
+        one.register_post_accumulate_grad_hook(lambda parameter: setattr(parameter, "grad", None))
+    verdict = judge(examined(model, digits(), adam(1e-2), twins=False))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert set(verdict.sites) == {"first.weight", "second.weight"}
+
+
+class Silenced(nn.Module):
+    """Features times a mask of zeros, which no activation shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(64, 16), nn.Linear(16, 10)
+        self.register_buffer("mask", torch.zeros(16))
+
+    def forward(self, x):
+        return self.head(self.first(x) * self.mask)
+
+
+def test_a_gradient_of_zero_is_a_fault_where_no_other_fault_says_why():
+    case = examined(Silenced(), digits(), adam(1e-2), twins=False)
+    first = diagnose(case.table).findings[0]
+    assert (first.rule, first.severity) == ("frozen_layers", "fault")
+    assert first.evidence["cause"] == "zero gradient"

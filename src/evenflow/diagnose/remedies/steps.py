@@ -21,6 +21,10 @@ def lower_learning_rate(_finding: Finding, setting: Setting) -> str:
 def raise_learning_rate(finding: Finding, setting: Setting) -> str:
     if finding.evidence.get("cause") == "learning rate 0":
         return "Give the optimiser a learning rate above 0."
+    if finding.evidence.get("cause") == "slow group":
+        fastest = max((group.learning_rate for group in setting.optimisers), default=math.nan)
+        took = came_of_it(tried("unfreeze", setting))
+        return f"Give that parameter group the learning rate of the fastest one, {exact(fastest)}{took}."
     return _another_rate("Raise", "tenfold", _TENFOLD, tried("raise_learning_rate", setting), setting)
 
 

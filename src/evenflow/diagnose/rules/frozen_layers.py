@@ -20,7 +20,7 @@ from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.stillness import CAUSES, Cause, Still, still_weights
 from evenflow.diagnose.twins import Comparison, compared, skill_of
 from evenflow.spec.setting import Parameter, Setting
-from evenflow.wording import listed, named
+from evenflow.wording import exact, listed, named
 
 WELL = 0.9
 """Share of the way from which on nothing can be ten points better."""
@@ -41,6 +41,9 @@ _WORDS: dict[Cause, str] = {
     "not in the optimiser": "gradients arrive, but no optimiser has the weights",
     "cut off": "the forward pass uses the weights, but no gradient comes back: something on the way is detached",
     "learning rate 0": "gradients arrive and the optimiser has the weights, but the learning rate is 0",
+    "only evaluated": "the forward pass uses the weights in evaluation alone, so that training never reaches them",
+    "set back": "the optimiser changes the weights, and something puts them back before the next step",
+    "slow group": "the learning rate of their parameter group is {rate} of that of the fastest group",
     "never stepped": "gradients arrive and the optimiser has the weights, but it does not change them",
     "rounding": "the updates are smaller than what the precision of the weights holds, and are rounded away",
     "frozen but in the optimiser": "requires_grad is off, though the optimiser has the weights",
@@ -52,7 +55,10 @@ _GIVEN: tuple[Cause, ...] = (
     "not registered",
     "not in the optimiser",
     "cut off",
+    "only evaluated",
     "learning rate 0",
+    "set back",
+    "slow group",
     "frozen but in the optimiser",
 )
 """What somebody wrote so, and no signal brought about."""
@@ -63,6 +69,7 @@ _REMEDIES: dict[Cause, tuple[str, ...]] = {
     "not in the optimiser": ("add_to_optimiser",),
     "cut off": ("remove_detach",),
     "learning rate 0": ("raise_learning_rate",),
+    "slow group": ("raise_learning_rate",),
     "rounding": ("raise_precision", "raise_learning_rate"),
     "frozen but in the optimiser": ("unfreeze",),
     "frozen on purpose": ("unfreeze",),
@@ -71,7 +78,9 @@ _REMEDIES: dict[Cause, tuple[str, ...]] = {
 
 def judge(case: Case) -> Verdict | None:
     """Weights that did not move, by the worst reason among them."""
-    found = still_weights(case)
+    twin = next(iter(compared(case.setting, "unfrozen")), None)
+    helped = twin is not None and twin.lasts(falling=_falling(case))
+    found = tuple(one for one in still_weights(case) if one.cause != "slow group" or helped)
     ended = _ended_at_once(case)
     if ended:
         found = tuple(one for one in found if one.cause in _WRITTEN and _is_certain(one))
@@ -84,17 +93,33 @@ def judge(case: Case) -> Verdict | None:
     worst: Cause = min(found, key=lambda one: CAUSES.index(one.cause)).cause
     weights = [one for one in case.setting.parameters if one.kind == "weight"]
     everything = len(found) == len(weights)
-    twin = next(iter(compared(case.setting, "unfrozen")), None)
     severity = _severity(worst, learned, twin, everything)
     if worst in _LEFT_OUT and severity == "risk" and _in_vain(case.setting, learned, twin):
         severity = "fault"
     if worst == "zero gradient" and severity == "fault" and (everything or has_its_reason(case)):
         severity = "risk"  # a symptom
+    if worst == "only evaluated":
+        severity = "fault" if _fails_in_evaluation(case) else "information"
     if worst == "unused" and learned < LITTLE and _share(found, weights) > LITTLE:
         severity = "fault"
     if ended:
         severity = "information"
     return _verdict(case, found, worst, severity, learned, twin)
+
+
+def _fails_in_evaluation(case: Case) -> bool:
+    """Whether the answers, given in evaluation, are poor, whatever the loss says, which training has."""
+    try:
+        return learning(case).skill < LITTLE
+    except MissingError:
+        return False
+
+
+def _falling(case: Case) -> bool:
+    try:
+        return learning(case).falling
+    except MissingError:
+        return True
 
 
 def _in_vain(setting: Setting, learned: float, twin: Comparison | None) -> bool:
@@ -143,6 +168,13 @@ def _share(found: Sequence[Still], weights: Sequence[Parameter]) -> float:
     return sum(one.parameter.size for one in found) / max(sum(one.size for one in weights), 1)
 
 
+def _share_of_the_rate(found: Sequence[Still], weights: Sequence[Parameter]) -> float:
+    """The learning rate of the slowest group over that of the fastest."""
+    slow = [one.parameter.learning_rate for one in found if one.cause == "slow group"]
+    fastest = max((one.learning_rate for one in weights if one.learning_rate > 0.0), default=math.nan)
+    return min(slow, default=math.nan) / fastest
+
+
 def _severity(cause: Cause, learned: float, twin: Comparison | None, everything: bool) -> Severity:
     """How bad it is that weights do not move for this reason.
 
@@ -182,7 +214,9 @@ def _verdict(
         "share_of_entries_still": _share(found, weights),
         "share_learned": learned,
     }
-    message = f"nothing moves {listed([named(one) for one in sites], most=SHOWN)}: {_WORDS[worst]}"
+    moves = "hardly anything" if worst == "slow group" else "nothing"
+    words = _WORDS[worst].format(rate=exact(_share_of_the_rate(found, weights)))
+    message = f"{moves} moves {listed([named(one) for one in sites], most=SHOWN)}: {words}"
     if twin is not None:
         evidence["twin_points"] = twin.points
         if twin.clear:
