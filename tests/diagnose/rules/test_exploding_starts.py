@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from evenflow.diagnose.engine import diagnose
 from evenflow.diagnose.finding import MissingError
+from evenflow.diagnose.rules import RULES
 
 RULE = "exploding_activations"
 
@@ -128,3 +129,58 @@ def test_signals_that_no_activation_shows_are_known_by_the_twin_of_unit_size():
     both = structs.replace(case.setting, twins=(*case.setting.twins, *others))
     with pytest.raises(MissingError):  # what weights drawn anew mend as well is their matter
         verdict(RULE, with_setting(case, both))
+
+
+class Multiplied(nn.Module):
+    """Layers whose outputs are multiplied by their own size, in a way that no activation shows."""
+
+    def __init__(self, factor: float, depth: int = 5) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.factor = factor
+        self.layers = nn.ModuleList(nn.Linear(64 if place == 0 else 24, 24) for place in range(depth))
+        self.head = nn.Linear(24, 10)
+        for one in self.parameters():
+            if one.ndim > 1:
+                nn.init.kaiming_normal_(one)
+
+    def forward(self, values: Tensor) -> Tensor:
+        for layer in self.layers:
+            values = layer(values)
+            values = self.factor * values * values.abs() if self.factor > 1 else values
+        return self.head(values)
+
+
+def test_growth_between_layers_is_seen_by_what_they_put_out():
+    case = examined(Multiplied(1.2, depth=3), [(4 * x - 2, y) for x, y in digits()], adam(1e-3), steps=100)
+    assert not [layer for layer in case.setting.layers if layer.activation_site]
+    found = RULES[RULE].judge(case)
+    assert found is not None
+    assert (found.severity, found.first_step) == ("fault", 0)
+    assert float(found.evidence["loss_at_start_over_chance"]) > 1e3
+    assert found.sites[0] in ("head", "layers.2")
+    with pytest.raises(MissingError, match="has no activation"):
+        RULES[RULE].judge(examined(Multiplied(1.0), digits(), adam(1e-3)))
+
+
+class OwnGates(nn.Module):
+    """A recurrence whose gates are exponentials, in the model's own forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.head = nn.Linear(24, 32), nn.Linear(16, 10)
+
+    def forward(self, values: Tensor) -> Tensor:
+        state = values.new_zeros(len(values), 16)
+        for part in values.reshape(len(values), 8, 8).unbind(1):
+            keep, add = self.gate(torch.cat([part, state], 1)).chunk(2, 1)
+            state = (keep + 2).exp() * state + add.exp()
+        return self.head(state)
+
+
+def test_an_overflow_in_the_models_own_forward_pass_is_found_without_a_module():
+    diagnosis = diagnose(examined(OwnGates(), digits(), adam(1e-3), twins=False).table)
+    assert diagnosis.findings[0].rule == RULE
+    assert "an operation of the model's own forward" in diagnosis.findings[0].message
+    assert next(one for one in diagnosis.findings if one.rule == "nonfinite_origin").root == RULE

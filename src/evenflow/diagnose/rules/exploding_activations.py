@@ -27,13 +27,18 @@ _IN_TIME = 3.0
 """Decades of a layer's signal over that of its first steps; learning brings one."""
 _OVERFLOWING = 2.0
 """Decades of an operand over the inputs: layers that keep a signal's size, as all usual ones do, add less than one."""
+_GROWN = 1.0
+"""Decades from the inputs, or from 1 where they are smaller, to what a layer puts out: drawn by theory it keeps their
+size."""
+_DRAWN_LARGE = 2.0
+"""Times the deviation that theory asks for, from which on it is a layer's own weights that make its output large."""
 _SHORT = 0.5
 """Decades from the inputs to the last hidden layer: drawn by He, both have the same root mean square."""
 _TROUBLE = 0.6
 """What may be learned in spite of it where the loss ends above a guess's: answers at random places that happen to be
 right, since nothing has brought their size down."""
 _OPERAND = re.compile(r" in \[([^,\]]+), ([^\]]+)\]")
-_MODULE = re.compile(r'^forward: [^"]* in "([^"]+)"')
+_MODULE = re.compile(r'^forward: [^"]* in (?:"([^"]+)"|the model\'s own forward)')
 
 
 def judge(case: Case) -> Verdict | None:
@@ -46,10 +51,51 @@ def judge(case: Case) -> Verdict | None:
     try:
         signal = hidden_activations(case, "rms")
     except MissingError:
-        if found := by_the_twin(case, result, twin):
+        if found := _by_outputs(case, result, twin) or by_the_twin(case, result, twin):
             return found
         raise
-    return _judged(case, result, twin, signal) or by_the_twin(case, result, twin)
+    return (
+        _judged(case, result, twin, signal)
+        or _by_outputs(case, result, twin)
+        or by_the_twin(case, result, twin)
+    )
+
+
+def _by_outputs(case: Case, result: Outcome, twin: Comparison | None) -> Verdict | None:
+    """What layers put out, where code between them multiplies the signals in ways that no activation shows."""
+    layers = [
+        layer
+        for layer in case.setting.layers
+        if layer.output_rms > 0.0 and not layer.weight_std > _DRAWN_LARGE * layer.expected_std
+    ]
+    if any(each.clear for each in compared(case.setting, "weights")):
+        return None  # what weights drawn anew mend is their matter
+    inputs = _inputs(case, "rms")
+    begins = max(inputs, 1.0) if inputs > 0.0 else 1.0
+    if not layers or not (result.poor or costs(result, twin)) or not result.absurd_start > ABSURD:
+        return None
+    top = max(layers, key=lambda layer: layer.output_rms)
+    growth = math.log10(top.output_rms / begins) if math.isfinite(top.output_rms) else math.nan
+    if not growth >= _GROWN:
+        return None
+    verdict = Verdict(
+        severity="fault",
+        sites=(top.name,),
+        message=(
+            f"The signals grow {number(10**growth)} times from the inputs to what {named(top.name)} puts out before "
+            f"the first step; the loss begins at {number(result.start, 3)}, {number(result.absurd_start)} times that "
+            f"of a guess, and {result.words}."
+        ),
+        evidence={
+            "growth_decades": growth,
+            "rms_of_the_largest_output": top.output_rms,
+            "loss_at_start_over_chance": result.absurd_start,
+            "share_learned": result.learned,
+        },
+        first_step=int(case.steps[0]),
+        strength=min(growth / 6.0, 1.0),
+    )
+    return with_unit_sizes(verdict, twin, result)
 
 
 def _judged(case: Case, result: Outcome, twin: Comparison | None, signal: Series) -> Verdict | None:
@@ -93,11 +139,12 @@ def _overflow(case: Case) -> Verdict | None:
     if growth < _OVERFLOWING:
         return None
     site = module.group(1)
+    where = named(site) if site else "an operation of the model's own forward"
     return Verdict(
         severity="fault",
-        sites=(site,),
+        sites=(site,) if site else (),
         message=(
-            f"The signals grow {number(10**growth)} times from the inputs to {named(site)}, to {number(operand)} "
+            f"The signals grow {number(10**growth)} times from the inputs to {where}, to {number(operand)} "
             f"before the first step, and overflow there."
         ),
         evidence={"growth_decades": growth, "largest_operand": operand, "largest_input": inputs},
