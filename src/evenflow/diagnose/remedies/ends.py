@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from evenflow.diagnose.finding import Finding
+from evenflow.diagnose.mismatch import maximised
 from evenflow.diagnose.remedies.tried import came_of_it, tried
 from evenflow.spec.setting import Setting
 from evenflow.wording import named, number
@@ -14,9 +15,15 @@ def standardise_input(_finding: Finding, setting: Setting) -> str:
     far = [one for one in setting.inputs if math.isfinite(one.mean) and math.isfinite(one.std)]
     worst = max(far, key=lambda one: max(abs(one.mean), one.std), default=None)
     have = "" if worst is None else f" (over all of it {number(worst.mean, 3)} and {number(worst.std, 3)})"
+    cut, plain = tried("cut_outliers", setting), tried("standardise_input", setting)
+    if cut and cut[0].clear and (not plain or cut[0].points > plain[0].points):
+        return (
+            "Look at the entries far out, which may be codes for what is missing; take off each feature's median, "
+            f"divide by the distance of its quartiles, and cut off what is far out{came_of_it(cut)}."
+        )
     return (
         f"Standardise the inputs: take off each feature's mean and divide by its standard deviation{have}"
-        f"{came_of_it(tried('standardise_input', setting))}."
+        f"{came_of_it(plain)}."
     )
 
 
@@ -53,6 +60,8 @@ def mend_loss(_finding: Finding, setting: Setting) -> str:
     if "expand" in output.operations or (target is not None and _shapes_differ(output.shape, target.shape)):
         shape = f" {target.shape}" if target is not None and target.shape else ""
         return f"Give outputs {output.shape} and targets{shape} one shape, such as with output.squeeze(-1)."
+    if "neg" in output.operations and maximised(output) is not None:
+        return f"Leave out the minus sign: {output.loss} is to become small."
     instead = {
         "nll": "cross_entropy on the last layer's numbers",
         "kl_div": "kl_div on log_softmax of the last layer's numbers",

@@ -13,6 +13,7 @@ Tried = tuple[Comparison, ...]
 _OTHER_CHANGE: Mapping[str, str] = {
     "standardise_input": "inputs",
     "normalise_first_layer": "inputs",
+    "cut_outliers": "outliers",
     "unfreeze": "unfrozen",
     "register_modules": "unfrozen",
     "add_to_optimiser": "unfrozen",

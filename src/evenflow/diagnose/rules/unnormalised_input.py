@@ -94,7 +94,8 @@ def judge(case: Case) -> Verdict | None:
     worst = max(judged, key=lambda given: distance(given).excess)
     far = distance(worst)
     curve = learning(case)
-    twin = max(compared(setting, "inputs", curve.reference), key=lambda each: each.points, default=None)
+    twins = [each for change in ("inputs", "outliers") for each in compared(setting, change, curve.reference)]
+    twin = max(twins, key=lambda each: each.points, default=None)
     severity = _severity(far, twin, curve, setting, floods(case))
     if far.excess < 1.0 and severity == "fault" and worst.minimum >= 0.0 and worst.maximum <= 1.0:
         severity = "risk"  # pixels in 0 to 1, which most code feeds and most networks take
@@ -161,6 +162,7 @@ def _verdict(
     setting: Setting,
     severity: Severity,
 ) -> Verdict:
+    cut = twin is not None and twin.trial.change == "outliers" and twin.clear
     evidence: dict[str, float | int | str] = {
         "input_mean": worst.mean,
         "input_std": worst.std,
@@ -170,10 +172,18 @@ def _verdict(
         "loss_start": curve.start,
     }
     message = f'input "{worst.name}" has {far.what}'
+    if cut:
+        evidence["farthest_entry_over_spread_of_the_middle_half"] = worst.outlying
+        message += f", a few of them {number(worst.outlying)} times as far out as the middle half is wide"
     if twin is not None:
         evidence["twin_points"] = twin.points
         if twin.clear:
-            message += f"; on standardised inputs the same training is {twin.words}"
+            on = (
+                "inputs standardised by their middle half, outliers cut off,"
+                if cut
+                else "standardised inputs"
+            )
+            message += f"; on {on} the same training is {twin.words}"
         elif twin.rescued:
             message += "; the loss ran away, and on standardised inputs it does not"
         elif severity == "fault":
