@@ -74,7 +74,7 @@ def mismatch(setting: Setting) -> Mismatch | None:
     output, target = setting.output, setting.target
     if output is None:
         return None
-    pairs = broadcast(output, target) or softmax_of_samples(output, target)
+    pairs = broadcast(output, target) or softmax_of_samples(output, target) or maximised(output)
     if pairs is not None or not output.loss or _is_rescaled(output):
         return pairs
     found = (
@@ -85,6 +85,29 @@ def mismatch(setting: Setting) -> Mismatch | None:
     return found
 
 
+_NOT_BELOW_0 = ("nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy")
+_HARMLESS = frozenset(("mul", "div", "neg", "mean", "sum", "view", "squeeze", "unsqueeze", "alias"))
+
+
+def maximised(output: Output) -> Mismatch | None:
+    """A loss that is 0 at the least, with the sign turned and nothing else added: the training makes it large.
+
+    >>> turned = Output(loss="cross_entropy", operations=("log_softmax", "nll_loss", "neg"))
+    >>> maximised(turned).remedy, maximised(Output(loss="mse", operations=("mse_loss",)))
+    ('mend_loss', None)
+    """
+    places = [place for place, name in enumerate(output.operations) if name.startswith(_NOT_BELOW_0)]
+    behind = output.operations[places[-1] + 1 :] if places else ()
+    if output.loss in ("", "nll", "kl_div") or behind.count("neg") % 2 == 0 or not set(behind) <= _HARMLESS:
+        return None
+    return Mismatch(
+        f"the sign of the loss is turned: what is minimised is minus {output.loss}, so every step makes "
+        "the answers worse",
+        certain=True,
+        remedy="mend_loss",
+    )
+
+
 def activation_name(output: Output) -> str:
     """The activation of the output without its parameter."""
     return output.activation.partition(":")[0]
@@ -92,6 +115,8 @@ def activation_name(output: Output) -> str:
 
 def _is_rescaled(output: Output) -> bool:
     """Whether the outputs lie outside what their activation can give: something behind it scales them anew."""
+    if output.in_loss:  # the outputs are those of the model
+        return False
     low, high = RANGES.get(activation_name(output), (-math.inf, math.inf))
     return output.minimum < low - 1e-3 or output.maximum > high + 1e-3
 

@@ -184,3 +184,37 @@ def test_targets_just_outside_are_missed_by_no_more_than_that():
 def test_nothing_known_of_the_output():
     with pytest.raises(MissingError, match="hand the loss to the probe before it is detached"):
         judge(curve([2.3] * 20))
+
+
+def test_a_sign_that_is_turned_is_a_fault_at_any_rate_and_twice_turned_is_none():
+    for rate in (1e-3, 1e-2):
+        verdict = judge(
+            examined(mlp(64, 32, 10), digits(), adam(rate), lambda *each: -functional.cross_entropy(*each))
+        )
+        assert verdict is not None
+        assert verdict.severity == "fault"
+        assert "minus cross_entropy" in verdict.message
+    twice = judge(
+        examined(
+            mlp(64, 32, 10),
+            digits(),
+            adam(1e-2),
+            lambda *each: functional.cross_entropy(*each).neg().neg(),
+            twins=False,
+        )
+    )
+    assert twice is None
+
+
+def test_a_softmax_of_the_loss_function_in_front_of_logits_is_seen_whatever_the_model_puts_out():
+    def twice(output, target):
+        wanted = functional.one_hot(target, 10).float()
+        return functional.binary_cross_entropy_with_logits(output.softmax(1), wanted)
+
+    case = examined(mlp(64, 32, 10), digits(), sgd(0.05), twice)
+    assert case.setting.output is not None
+    assert case.setting.output.in_loss
+    assert case.setting.output.minimum < 0.0
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "fault"

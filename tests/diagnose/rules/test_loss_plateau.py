@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from diagnosis_tables import rule
 from examined_trainings import adam, cnn, curve, digits, examined, known, mlp, noise, sgd, without_twins
+from torch import nn
 
 from evenflow.diagnose.finding import Verdict
 from evenflow.diagnose.rules.loss_plateau import RULE, judge
@@ -90,3 +91,18 @@ def test_what_guessing_costs_is_said_where_it_is_certain(operations, level, said
     verdict = judge(curve((level + noise).tolist(), output=output, target=CLASSES, batch=32))
     assert verdict is not None
     assert ("what guessing costs (0.325)" in verdict.message) is said
+
+
+def standard():
+    return [((inputs - 0.3) / 0.38, targets) for inputs, targets in digits()]
+
+
+def test_a_loss_that_comes_down_a_little_is_a_risk_where_no_twin_does_better():
+    """One tanh unit in the middle tells some digits from others, and can do no more; the loss is still on its way."""
+    case = examined(mlp(64, 1, 10, activation=nn.Tanh), standard(), adam(5e-3), steps=120)
+    verdict = judge(case)
+    assert verdict is not None
+    assert verdict.severity == "risk"
+    assert "no twin does clearly better" in verdict.message
+    assert judge(without_twins(case)) is None
+    assert judge(examined(mlp(64, 32, 10), standard(), adam(5e-3), steps=120)) is None

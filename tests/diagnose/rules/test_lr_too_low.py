@@ -13,6 +13,7 @@ from examined_trainings import (
     examined,
     known,
     mlp,
+    regression,
     sgd,
     with_setting,
     without_twins,
@@ -136,3 +137,27 @@ def test_one_small_weight_that_goes_far_hides_nothing():
     figures = {**case.table.figures, "loss": jumped}
     table = Table(case.table.runs, case.table.sites, case.table.index, figures)
     assert judge(Case(table, case.run)) is None
+
+
+def test_targets_far_from_where_the_outputs_begin_ask_for_a_larger_rate():
+    model = mlp(8, 32, 32, 1)
+    far = [(x, 3000 + 500 * y) for x, y in regression()]
+    verdict = judge(examined(model, far, adam(3e-3), nn.functional.mse_loss, steps=200))
+    assert verdict is not None
+    assert verdict.severity == "fault"
+    assert float(verdict.evidence["twin_factor"]) > 1
+
+
+def test_a_loss_below_0_that_falls_is_at_most_a_risk():
+    """How far it could fall nobody knows, so a twin that is ahead of it is no proof that anything is wrong."""
+
+    def density(output, target):
+        mean, log_scale = output.chunk(2, 1)
+        return (log_scale + 0.5 * ((target - mean) / log_scale.exp()).square()).mean()
+
+    narrow = [(x, 0.1 * y) for x, y in regression()]
+    for rate in (3e-4, 1e-3, 3e-3):
+        case = examined(mlp(8, 32, 2), narrow, adam(rate), density, steps=200)
+        assert learning(case).fell
+        verdict = judge(case)
+        assert verdict is None or verdict.severity == "risk"

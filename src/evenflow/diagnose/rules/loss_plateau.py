@@ -15,7 +15,7 @@ from evenflow.diagnose.learning import Learning, learning
 from evenflow.diagnose.movement import movement
 from evenflow.diagnose.rule import Rule
 from evenflow.diagnose.twins import Comparison, compared
-from evenflow.wording import number
+from evenflow.wording import decimal, number
 
 FEWEST_STEPS = 50
 """A network may need some steps before its loss moves."""
@@ -23,6 +23,8 @@ ENOUGH_STEPS = 100
 """Steps after which a training that has learned nothing is a risk whatever the reason."""
 NOTHING = 0.1
 """Share of the way below which nothing was learned, to speak of."""
+LITTLE = 0.3
+"""Share of the way below which a plain loss that has come no farther after so many steps may never come far."""
 STUCK = 0.5
 """Share of the way below which a loss that has long been flat stopped far from good."""
 LONG = 0.5
@@ -36,25 +38,53 @@ MOVES = 0.1
 
 
 def judge(case: Case) -> Verdict | None:
-    """A loss that does not fall."""
+    """A loss that does not fall, or that falls in vain."""
     curve = learning(case)
-    if curve.diverged or curve.falling or curve.learned >= STUCK or len(curve.loss) < FEWEST_STEPS:
+    if curve.diverged or curve.learned >= STUCK or len(curve.loss) < FEWEST_STEPS:
         return None
     if (
         math.isnan(curve.learned) and curve.fell
     ):  # a loss below 0 that came down: how far it could, nobody knows
         return None
-    span = max(int(curve.steps[-1] - curve.steps[0]), 1)
-    since = int(curve.steps[0]) if curve.learned < NOTHING else curve.flat_since
-    if curve.learned >= NOTHING and curve.steps[-1] - since < LONG * span:
-        return None
     twins = [
         each
-        for name in ("learning_rate", "inputs", "unfrozen", "output", "weights", "signals")
+        for name in ("learning_rate", "inputs", "outliers", "unfrozen", "output", "weights", "signals")
         for each in compared(case.setting, name, curve.reference)
     ]
     best = max(twins, key=lambda each: each.points, default=None)
+    if curve.falling:
+        return _slow(case, curve, best)
+    span = max(int(curve.steps[-1] - curve.steps[0]), 1)
+    since = int(curve.steps[0]) if curve.learned < NOTHING else curve.flat_since
+    if curve.learned >= NOTHING and curve.steps[-1] - since < LONG * span:
+        return _slow(case, curve, best)
     return _verdict(case, curve, since, best, _flows(case))
+
+
+def _slow(case: Case, curve: Learning, best: Comparison | None) -> Verdict | None:
+    """A loss that has not come to rest, while little was learned by it, and that nothing that was tried does better."""
+    steps = int(curve.steps[-1] - curve.steps[0]) + 1
+    little = curve.learned < LITTLE and steps >= ENOUGH_STEPS and is_plain(case.setting)
+    if best is None or best.clear or not little:
+        return None
+    return Verdict(
+        severity="risk",
+        sites=(),
+        first_step=int(curve.steps[0]),
+        evidence={
+            "share_learned": curve.learned,
+            "loss_start": curve.start,
+            "loss_end": curve.end,
+            "best_twin_points": best.points,
+        },
+        message=(
+            f"the loss went from {number(curve.start, 3)} to {number(curve.end, 3)} in {steps} steps, but only "
+            f"{decimal(100 * max(curve.learned, 0.0), 0)} % of what can be learned was learned, and no twin does "
+            "clearly better: look at the labels, the data and what the model can express"
+        ),
+        strength=0.1,
+        remedies=("look_at_the_data",),
+    )
 
 
 def _flows(case: Case) -> bool | None:
@@ -96,7 +126,8 @@ def _verdict(case: Case, curve: Learning, since: int, best: Comparison | None, f
             else ", and no twin does clearly better: this is not a matter of gradient flow but of the labels, the data "
             "or what the model can express"
         )
-    in_vain = curve.learned < NOTHING and int(curve.steps[-1] - curve.steps[0]) + 1 >= ENOUGH_STEPS
+    little = curve.learned < (LITTLE if is_plain(case.setting) else NOTHING)
+    in_vain = little and int(curve.steps[-1] - curve.steps[0]) + 1 >= ENOUGH_STEPS
     severity: Severity = "information" if outside and not in_vain else "risk"
     return Verdict(
         severity=severity,
@@ -141,6 +172,7 @@ RULE = Rule(
     explanation=(
         "The loss stays where it began, at what guessing costs, or stopped far from good. Its cause is the finding it "
         "follows from; where gradients arrive everywhere, the weights move and no change of learning rate or input "
-        "scale does better, it is not a matter of gradient flow: look at labels, data and what the model can express."
+        "scale does better, it is not a matter of gradient flow: look at labels, data and what the model can express. "
+        "So it is where the loss still falls, next to nothing was learned by it, and no twin does better."
     ),
 )

@@ -30,6 +30,8 @@ weight that began small, as those of places, or that undoes an absurd start, may
 OWN_SIZE = 1.0
 """Path of half of the weights from which on the steps are large enough to make the weights anew, and short of which a
 training whose loss falls steadily, or steadily less than its twin's, may be slow."""
+FAR = 2.0
+"""Loss at the start over that of a constant answer, from which on there is a way to go before anything is learned."""
 JUMP = 2.0
 """Highest loss over the first one: steps that have thrown it up are not too small, though most weights hardly moved."""
 SHORTER_PATH = 0.03
@@ -63,7 +65,8 @@ def judge(case: Case) -> Verdict | None:
         return None
     if typical >= SHORT_PATH:
         on_its_way = leads or (curve.fell and curve.falling)
-        if typical >= OWN_SIZE or steps < ENOUGH_STEPS or not on_its_way:
+        far = typical >= OWN_SIZE and not _has_far_to_go(case.setting, curve)
+        if far or steps < ENOUGH_STEPS or not on_its_way:
             return None
     best = max(higher, key=lambda each: each.points, default=None)
     lasting = best is not None and steps >= ENOUGH_STEPS and best.lasts(curve.falling)
@@ -78,7 +81,8 @@ def judge(case: Case) -> Verdict | None:
 def _severity(
     case: Case, curve: Learning, path: float, best: Comparison | None, *, leads: bool, lasting: bool
 ) -> Severity | None:
-    little = math.isnan(curve.learned) or curve.learned < LITTLE
+    # A loss below 0 has no end that is known: one that fell has learned something, nobody knows how much.
+    little = not curve.fell if math.isnan(curve.learned) else curve.learned < LITTLE
     if best is not None and best.clear:
         if curve.learned >= HALF:
             return "fault" if lasting else None
@@ -93,6 +97,19 @@ def _gradient_arrives(case: Case) -> bool:
         return elasticity(case) > REACHES
     except MissingError:
         return True
+
+
+def _has_far_to_go(setting: Setting, curve: Learning) -> bool:
+    """Whether the loss has hardly come anywhere, and the larger the rate, the further it comes.
+
+    Targets far from where the outputs begin are the usual reason: weights made anew are then not large enough yet.
+    """
+    twins = sorted(compared(setting, "learning_rate", curve.reference), key=lambda each: each.trial.factor)
+    neighbours = [each for each in twins if 0.1 <= each.trial.factor <= 10.0]
+    losses = [each.loss for each in neighbours]
+    if len(losses) < 2 or not curve.learned < LITTLE or not curve.start > FAR * curve.chance:
+        return False
+    return losses[0] > curve.end > losses[-1] and neighbours[-1].clear
 
 
 def _leads(setting: Setting, twin: Comparison) -> bool:
