@@ -82,6 +82,7 @@ def read_layers(
                     normalisation=_normalisation(follows, graph, owners),
                     residual=follows.residual,
                     used=used,
+                    evaluated=False,  # what evaluation calls is found by another pass
                     **figures,
                 ),
                 follows,
