@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 FAULTS = Path(__file__).parents[2] / "examples" / "faults"
-QUICK = ("dying_relu", "softmax_before_loss")
+QUICK = ("softmax_before_loss",)
 SCRIPTS = [
     pytest.param(path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow], id=path.stem)
     for path in sorted(FAULTS.glob("*.py"))
