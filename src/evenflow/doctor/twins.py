@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
+from evenflow.diagnose.stillness import SLOW
 from evenflow.doctor.batches import standardised
 from evenflow.doctor.copying import Patient, untouched_randomness
 from evenflow.doctor.longer import Raised, clearly_better, contested, tried_longer
 from evenflow.doctor.memory import why_no_twin
 from evenflow.doctor.trial import Course, Plan, train
 from evenflow.measure.data_facts import input_tensors
-from evenflow.measure.sites import stepped_by
+from evenflow.measure.sites import rate_of, stepped_by
 from evenflow.measure.unregistered import unregistered_parameters
 from evenflow.spec.setting import Change, Input, Trial
 
 FACTORS = (0.1, 10.0)
 """Of the learning rate that is tried; beyond the better one, where it is better, the next power of ten."""
 _FURTHEST = 2  # powers of ten from the trial's own rate; one more where it has diverged
-SLOW = 0.01
-"""Learning rate of a group over that of the fastest; what was trained before often takes a tenth."""
 FAR_OUT = 30.0
 """Deviations, by a feature's middle half, from which on an entry is far out."""
 # What counts as standardised: |mean|, std, feature to feature, the size of the mean over that of the spread.
@@ -191,29 +190,24 @@ def _frozen(patient: Patient) -> list[nn.Parameter]:
 def _slow(patient: Patient) -> list[dict[str, Any]]:
     """Parameter groups with a learning rate so far below that of another group that they as good as stand still."""
     groups = patient.optimizer.param_groups
-    fastest = max(map(_rate, groups), default=math.nan)
-    return [group for group in groups if 0.0 <= _rate(group) <= SLOW * fastest]
-
-
-def _rate(group: Mapping[str, Any]) -> float:
-    """Before any schedule."""
-    return float(group.get("initial_lr", group.get("lr", math.nan)))
+    fastest = max(map(rate_of, groups), default=math.nan)
+    return [group for group in groups if 0.0 <= rate_of(group) <= SLOW * fastest]
 
 
 def _at_one_rate(patient: Patient) -> None:
     """Give the slow groups the rate of the fastest, by the schedule too where there is one."""
     slow = [id(group) for group in _slow(patient)]
     groups = patient.optimizer.param_groups
-    fastest = max(groups, key=_rate)
+    fastest = max(groups, key=rate_of)
     base = getattr(patient.scheduler, "base_lrs", None)
     for place, group in enumerate(groups):
         if id(group) not in slow:
             continue
         group["lr"] = fastest["lr"]
         if "initial_lr" in group:
-            group["initial_lr"] = _rate(fastest)
+            group["initial_lr"] = rate_of(fastest)
         if isinstance(base, list) and len(base) == len(groups):
-            base[place] = _rate(fastest)
+            base[place] = rate_of(fastest)
 
 
 def _unfrozen(patient: Patient) -> Patient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +43,16 @@ def rates_of(*optimisers: Optimizer) -> dict[int, float]:
     True
     """
     return {
-        id(one): float(group.get("initial_lr", group.get("lr", math.nan)))
+        id(one): rate_of(group)
         for each in optimisers
         for group in each.param_groups
         for one in group["params"]
     }
+
+
+def rate_of(group: Mapping[str, Any]) -> float:
+    """The learning rate of a parameter group, before any schedule."""
+    return float(group.get("initial_lr", group.get("lr", math.nan)))
 
 
 def wrappings(model: nn.Module) -> Iterator[nn.Module]:
